@@ -1,0 +1,87 @@
+"""Every error that sftkit raises on purpose, in one tree.
+
+    SftkitError
+    ├── ConfigError        settings that cannot work; carries all faults at once (also a ValueError)
+    ├── DataError          a file, row or field that cannot be read or taught
+    ├── RunError           something about a training run
+    │   ├── LaunchError    the run was not started; carries the findings that stopped it
+    │   └── RunNotFound    no run folder there
+    ├── GenerationError    the worker that answers prompts failed
+    ├── StoreError         the rating store cannot be opened, read or written
+    ├── JudgeError         the judge cannot start (a single failed judgement is `unscored`, not an error)
+    └── ReportError        the report was asked for something the votes cannot say
+
+A message says what is wrong, where (file, row, field), and what to do next.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+class SftkitError(Exception):
+    """Root of the tree: `except sk.SftkitError` catches whatever sftkit raises on purpose."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One thing wrong with one setting: `field` (its name, or "" for the whole), `message`, and `fix` (what to do)."""
+
+    field: str
+    message: str
+    fix: str = ""
+
+    def __str__(self) -> str:
+        where = f"{self.field}: " if self.field else ""
+        return f"{where}{self.message}" + (f" {self.fix}" if self.fix else "")
+
+
+class ConfigError(SftkitError, ValueError):
+    """Settings that cannot work. `.faults` lists all of them, so that one round of mending is enough."""
+
+    def __init__(self, faults: list[Fault] | str):
+        self.faults = [Fault("", faults)] if isinstance(faults, str) else list(faults)
+        count = f"{len(self.faults)} settings need mending" if len(self.faults) > 1 else "A setting needs mending"
+        super().__init__(f"{count}:\n" + "\n".join(f"  - {fault}" for fault in self.faults))
+
+
+class DataError(SftkitError):
+    """A file, row or field that cannot be used. `file`, `row` (1 = the first line) and `field` say where."""
+
+    def __init__(self, message: str, *, file: object = None, row: int | None = None, field: str | None = None):
+        self.file, self.row, self.field = file, row, field
+        parts = [str(file) if file else "", f"row {row}" if row is not None else "", f"field {field!r}" if field else ""]
+        where = ", ".join(part for part in parts if part)
+        super().__init__(f"{where}: {message}" if where else message)
+
+
+class RunError(SftkitError):
+    """Something about a training run."""
+
+
+class LaunchError(RunError):
+    """The run was not started. `.findings` holds what stopped it, where preflight found it."""
+
+    def __init__(self, message: str, findings: list | None = None):
+        self.findings = list(findings or [])
+        super().__init__(message)
+
+
+class RunNotFound(RunError):
+    """There is no run folder at the path given."""
+
+
+class GenerationError(SftkitError):
+    """The worker that answers prompts failed; the message carries its own words."""
+
+
+class StoreError(SftkitError):
+    """The rating store cannot be opened, read or written."""
+
+
+class JudgeError(SftkitError):
+    """The judge cannot start. A single judgement that fails is stored as `unscored` instead."""
+
+
+class ReportError(SftkitError):
+    """The report was asked for something the votes cannot say."""
