@@ -1,1 +1,81 @@
+"""sftkit: supervised fine-tuning and its judgement, from inside a notebook.
+
+    import sftkit as sk
+
+The public names are below; each is loaded when it is first used, so that importing sftkit costs next to nothing and
+never brings torch into the kernel.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
 __version__ = "0.1.0"
+
+# public name -> the module that has it
+_HOME = {
+    "SFTConfig": "sftkit.config",
+    **dict.fromkeys(
+        "SftkitError ConfigError DataError RunError LaunchError RunNotFound GenerationError StoreError JudgeError "
+        "ReportError".split(),
+        "sftkit.errors",
+    ),
+    "tokenized": "sftkit.data",
+    **dict.fromkeys("Finding Run launch list_runs load_run preflight".split(), "sftkit.runs"),
+    **dict.fromkeys("Generations generate".split(), "sftkit.generation"),
+    **dict.fromkeys("Rating RatingStore".split(), "sftkit.ratings"),
+    **dict.fromkeys("Judge ReferenceJudge".split(), "sftkit.judging"),
+    **dict.fromkeys("Estimate Report agreement win_rate".split(), "sftkit.report"),
+    **dict.fromkeys("ComparisonGrid LaunchForm LossCurves RunMonitor set_language".split(), "sftkit.widgets"),
+}
+
+__all__ = sorted([*_HOME, "__version__"])
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'sftkit' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOME[name]), name)
+    globals()[name] = value  # the next look-up is a plain attribute
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__
+
+
+if TYPE_CHECKING:  # for editors: the same names, statically
+    from sftkit.config import SFTConfig as SFTConfig
+    from sftkit.data import tokenized as tokenized
+    from sftkit.errors import ConfigError as ConfigError
+    from sftkit.errors import DataError as DataError
+    from sftkit.errors import GenerationError as GenerationError
+    from sftkit.errors import JudgeError as JudgeError
+    from sftkit.errors import LaunchError as LaunchError
+    from sftkit.errors import ReportError as ReportError
+    from sftkit.errors import RunError as RunError
+    from sftkit.errors import RunNotFound as RunNotFound
+    from sftkit.errors import SftkitError as SftkitError
+    from sftkit.errors import StoreError as StoreError
+    from sftkit.generation import Generations as Generations
+    from sftkit.generation import generate as generate
+    from sftkit.judging import Judge as Judge
+    from sftkit.judging import ReferenceJudge as ReferenceJudge
+    from sftkit.ratings import Rating as Rating
+    from sftkit.ratings import RatingStore as RatingStore
+    from sftkit.report import Estimate as Estimate
+    from sftkit.report import Report as Report
+    from sftkit.report import agreement as agreement
+    from sftkit.report import win_rate as win_rate
+    from sftkit.runs import Finding as Finding
+    from sftkit.runs import Run as Run
+    from sftkit.runs import launch as launch
+    from sftkit.runs import list_runs as list_runs
+    from sftkit.runs import load_run as load_run
+    from sftkit.runs import preflight as preflight
+    from sftkit.widgets import ComparisonGrid as ComparisonGrid
+    from sftkit.widgets import LaunchForm as LaunchForm
+    from sftkit.widgets import LossCurves as LossCurves
+    from sftkit.widgets import RunMonitor as RunMonitor
+    from sftkit.widgets import set_language as set_language

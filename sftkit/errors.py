@@ -41,16 +41,24 @@ class ConfigError(SftkitError, ValueError):
 
     def __init__(self, faults: list[Fault] | str):
         self.faults = [Fault("", faults)] if isinstance(faults, str) else list(faults)
-        count = f"{len(self.faults)} settings need mending" if len(self.faults) > 1 else "A setting needs mending"
+        count = (
+            f"{len(self.faults)} settings need mending" if len(self.faults) > 1 else "A setting needs mending"
+        )
         super().__init__(f"{count}:\n" + "\n".join(f"  - {fault}" for fault in self.faults))
 
 
 class DataError(SftkitError):
     """A file, row or field that cannot be used. `file`, `row` (1 = the first line) and `field` say where."""
 
-    def __init__(self, message: str, *, file: object = None, row: int | None = None, field: str | None = None):
+    def __init__(
+        self, message: str, *, file: object = None, row: int | None = None, field: str | None = None
+    ):
         self.file, self.row, self.field = file, row, field
-        parts = [str(file) if file else "", f"row {row}" if row is not None else "", f"field {field!r}" if field else ""]
+        parts = [
+            str(file) if file else "",
+            f"row {row}" if row is not None else "",
+            f"field {field!r}" if field else "",
+        ]
         where = ", ".join(part for part in parts if part)
         super().__init__(f"{where}: {message}" if where else message)
 

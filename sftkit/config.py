@@ -1,0 +1,309 @@
+"""Every setting of a run, stated once: name, type, default, bounds, group, help, unit.
+
+The form, the command line, the preflight and the worker all read this one statement. The names are those of the
+OpenRLHF launch script, so that a script can be pasted (`SFTConfig.from_command`).
+
+    config = SFTConfig(pretrain="data/tiny-base", dataset="data/train.jsonl")
+    config.with_(learning_rate=1e-4)          # a changed copy; a config itself never changes
+"""
+
+from __future__ import annotations
+
+import difflib
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from sftkit import command
+from sftkit.errors import ConfigError, Fault
+
+GROUPS = ("model", "data", "batch", "optimizer", "deepspeed", "saving", "lora", "hardware")
+
+
+def _setting(
+    default: Any, group: str, help: str, *, unit: str = "", common: bool = False, **bounds: Any
+) -> Any:
+    """A field of SFTConfig: `group`, `unit` and `common` (shown first in the form) travel in `json_schema_extra`."""
+    extra = {"group": group, "unit": unit, "common": common}
+    return Field(default, description=help, json_schema_extra=extra, **bounds)
+
+
+class SFTConfig(BaseModel):
+    """The settings of one supervised fine-tuning run.
+
+    Raises `ConfigError` with every fault at once: unknown names (with the nearest known one), wrong types, values out
+    of bounds, and settings that exclude each other.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, protected_namespaces=())
+
+    # model
+    pretrain: str = _setting(
+        ..., "model", "Folder or hub id of the model to start from.", common=True, min_length=1
+    )
+    save_path: str | None = _setting(
+        None, "model", "Folder for the finished model; empty: the run's own folder.", common=True
+    )
+    flash_attn: bool = _setting(
+        False, "model", "Use flash-attn where the card and the installation have it; sdpa otherwise."
+    )
+    bf16: bool = _setting(
+        True, "model", "Compute in bfloat16 with fp32 master weights; off: fp32 throughout.", common=True
+    )
+    gradient_checkpointing: bool = _setting(
+        False, "model", "Recompute activations in the backward pass: far less memory, about a third slower."
+    )
+    seed: int = _setting(42, "model", "Seed of shuffling, sampling and dropout.", ge=0, le=2**32 - 1)
+
+    # data
+    dataset: str = _setting(
+        ...,
+        "data",
+        "Training data: a JSONL, JSON, CSV or Parquet file, or a hub id.",
+        common=True,
+        min_length=1,
+    )
+    eval_dataset: str | None = _setting(
+        None, "data", "Held-out data for the eval loss, in the same columns.", common=True
+    )
+    input_key: str = _setting(
+        "prompt", "data", "Column with the prompt, or with a list of messages.", common=True, min_length=1
+    )
+    output_key: str | None = _setting(
+        "response",
+        "data",
+        "Column with the answer; empty when the input column holds whole conversations.",
+        common=True,
+    )
+    task_key: str | None = _setting(
+        "task",
+        "data",
+        "Column with the task type, for the eval loss by task; ignored where the data has none.",
+    )
+    input_template: str | None = _setting(
+        None, "data", "Text around the prompt, with {} where it goes; empty: the project's plain template."
+    )
+    apply_chat_template: bool = _setting(
+        False, "data", "Use the chat template that the model's tokenizer brings."
+    )
+    max_len: int = _setting(
+        2048, "data", "Longest row; what is longer is cut, and a cut answer is not taught to end.",
+        unit="tokens", common=True, ge=8,
+    )  # fmt: skip
+    max_samples: int | None = _setting(
+        None, "data", "Train on at most this many rows, drawn with the seed; empty: all.", unit="rows", ge=1
+    )
+    packing: bool = _setting(
+        False, "data", "Fill sequences of max_len with several rows, attention kept apart per row."
+    )
+
+    # batch
+    train_batch_size: int = _setting(
+        128, "batch", "Rows in one optimizer step, over all processes.", unit="rows", common=True, ge=1
+    )
+    micro_train_batch_size: int = _setting(
+        8, "batch", "Rows that one process computes at a time; smaller needs less memory.", unit="rows", common=True, ge=1
+    )  # fmt: skip
+    max_epochs: int = _setting(1, "batch", "Passes over the training data.", unit="epochs", common=True, ge=1)
+
+    # optimizer
+    learning_rate: float = _setting(
+        5e-6, "optimizer", "Peak learning rate.", common=True, gt=0, le=1.0, allow_inf_nan=False
+    )
+    lr_scheduler: Literal["cosine_with_min_lr", "cosine", "linear", "constant_with_warmup", "constant"] = (
+        _setting(
+            "cosine_with_min_lr",
+            "optimizer",
+            "Shape of the learning rate; cosine_with_min_lr ends at a tenth of the peak.",
+        )
+    )
+    lr_warmup_ratio: float = _setting(
+        0.03, "optimizer", "Share of the steps in which the learning rate rises from zero.", ge=0, le=1
+    )
+    adam_betas: tuple[float, float] = _setting(
+        (0.9, 0.95), "optimizer", "AdamW's decay of the mean and of the variance of gradients."
+    )
+    l2: float = _setting(0.0, "optimizer", "Weight decay; norms and biases are left out.", ge=0, le=1)
+    max_norm: float = _setting(1.0, "optimizer", "Gradients are clipped to this norm; 0: no clipping.", ge=0)
+
+    # deepspeed
+    zero_stage: int = _setting(
+        2, "deepspeed", "What is split over the processes: 1 optimizer state, 2 and gradients, 3 and weights.", common=True, ge=0, le=3)  # fmt: skip
+    adam_offload: bool = _setting(
+        False, "deepspeed", "Keep the optimizer state in the memory of the machine instead of the card's."
+    )
+
+    # saving
+    save_steps: int = _setting(
+        -1,
+        "saving",
+        "A checkpoint every so many steps; -1: only when the run is stopped.",
+        unit="steps",
+        ge=-1,
+    )
+    eval_steps: int = _setting(
+        -1, "saving", "The eval loss every so many steps; -1: once an epoch; 0: never.", unit="steps", ge=-1
+    )
+    logging_steps: int = _setting(
+        1, "saving", "A point on the curve every so many steps.", unit="steps", ge=1
+    )
+    ckpt_path: str | None = _setting(None, "saving", "Folder for checkpoints; empty: the run's own folder.")
+    max_ckpt_num: int = _setting(3, "saving", "Checkpoints kept; older ones are deleted.", ge=1)
+    load_checkpoint: bool = _setting(
+        False, "saving", "Go on from the newest checkpoint of the same settings and data, if there is one."
+    )
+
+    # lora
+    lora_rank: int = _setting(0, "lora", "Rank of the LoRA matrices; 0: all weights are trained.", ge=0)
+    lora_alpha: int = _setting(16, "lora", "Scale of the LoRA update (alpha / rank).", ge=1)
+
+    # hardware
+    gpus: tuple[int, ...] | None = _setting(
+        None, "hardware", "Ids of the GPUs to use; empty: the first one, or the CPU where there is none."
+    )
+    num_processes: int | None = _setting(
+        None, "hardware", "Training processes; empty: one for each GPU, or one on the CPU.", ge=1
+    )
+
+    @field_validator(
+        "save_path", "eval_dataset", "output_key", "task_key", "input_template", "ckpt_path", mode="before"
+    )
+    @classmethod
+    def _empty_is_none(cls, value: Any) -> Any:
+        """Forms and commands have no None: an empty text stands for it."""
+        return None if value == "" else value
+
+    def __init__(self, **settings: Any):
+        try:
+            super().__init__(**settings)
+        except ValidationError as error:
+            faults = [_fault(detail) for detail in error.errors()]
+            bad = {str(detail["loc"][0]) for detail in error.errors() if detail["loc"]}
+            # What depends on several settings is looked at too, as far as those settings are sound.
+            sound = {
+                name: field.default for name, field in type(self).model_fields.items() if name not in bad
+            }
+            sound |= {name: value for name, value in settings.items() if name in sound}
+            raise ConfigError(faults + conflicts(sound)) from None
+        if faults := conflicts(self.to_dict()):
+            raise ConfigError(faults)
+
+    # copies and forms
+
+    def with_(self, **changes: Any) -> SFTConfig:
+        """A copy with some settings changed, checked again as a whole."""
+        return type(self)(**{**self.to_dict(), **changes})
+
+    def to_dict(self) -> dict[str, Any]:
+        """All settings as plain values (JSON holds them); `SFTConfig.from_dict` takes them back."""
+        return self.model_dump(mode="json")
+
+    @classmethod
+    def from_dict(cls, settings: dict[str, Any]) -> SFTConfig:
+        """A config from `to_dict`'s values."""
+        return cls(**settings)
+
+    def changed(self) -> dict[str, Any]:
+        """The settings that differ from their defaults, in the order of this file."""
+        fields = type(self).model_fields
+        return {name: value for name in fields if (value := getattr(self, name)) != fields[name].default}
+
+    def to_code(self) -> str:
+        """Python that evaluates to these settings, given `import sftkit as sk`."""
+        lines = [f"    {name}={value!r}," for name, value in self.changed().items()]
+        return "\n".join(["sk.SFTConfig(", *lines, ")"])
+
+    def __repr__(self) -> str:
+        return f"SFTConfig({', '.join(f'{name}={value!r}' for name, value in self.changed().items())})"
+
+    __str__ = __repr__
+
+    @classmethod
+    def from_command(cls, text: str) -> SFTConfig:
+        """The settings of a pasted launch command: OpenRLHF `train_sft` (old and dotted flags), TRL, or sftkit's own.
+
+        What the script leaves out gets the default of the program it was written for. Flags that sftkit has no
+        setting for are named in a warning; unknown ones raise `ConfigError`, all at once.
+        """
+        return cls(**command.parse(text))
+
+    def to_command(self, target: str = "sftkit") -> str:
+        """These settings as a shell command for `target`: "sftkit", "openrlhf==0.8.9", "openrlhf==0.11" or "trl"."""
+        settings = self.to_dict()
+        if target == "sftkit":  # our own defaults need no flag
+            settings = {name: settings[name] for name in self.changed()}
+        return command.write(settings, target, processes=self.processes)
+
+    # derived figures
+
+    @property
+    def processes(self) -> int:
+        """How many training processes (ranks) the run has."""
+        return self.num_processes or len(self.gpus or ()) or 1
+
+    def accumulation(self, processes: int | None = None) -> int:
+        """Micro-batches that one process adds up for an optimizer step (at least 1)."""
+        return max(1, self.train_batch_size // (self.micro_train_batch_size * (processes or self.processes)))
+
+
+def nearest(name: str, names: Any) -> str:
+    """The words " Did you mean 'x'?" for the nearest of `names`, or nothing."""
+    close = difflib.get_close_matches(str(name), list(names), n=1, cutoff=0.5)
+    return f"Did you mean {close[0]!r}?" if close else ""
+
+
+def _fault(detail: dict[str, Any]) -> Fault:
+    """One of pydantic's complaints in the user's words."""
+    field = ".".join(str(part) for part in detail["loc"])
+    value = detail.get("input")
+    if detail["type"] == "extra_forbidden":
+        return Fault(field, "there is no such setting.", nearest(field, SFTConfig.model_fields))
+    if detail["type"] == "missing":
+        return Fault(field, "is needed.", SFTConfig.model_fields[field].description or "")
+    if detail["type"] == "string_too_short":
+        return Fault(field, "is empty.", SFTConfig.model_fields[field].description or "")
+    return Fault(field, f"{value!r} will not do: {detail['msg'].lower()}.")
+
+
+def conflicts(settings: dict[str, Any]) -> list[Fault]:
+    """Faults that only show in several settings together. `settings` may lack names: then nothing is said of those."""
+    faults = []
+    batch, micro = settings.get("train_batch_size"), settings.get("micro_train_batch_size")
+    gpus, processes = settings.get("gpus"), settings.get("num_processes")
+    if gpus and isinstance(processes, int) and len(gpus) != processes:
+        faults.append(
+            Fault("num_processes", f"{processes} processes on {len(gpus)} GPUs.", "Use one process a GPU.")
+        )
+    if gpus and len(set(gpus)) != len(gpus):
+        faults.append(Fault("gpus", f"{list(gpus)} names a GPU twice.", "Name each once."))
+    if isinstance(batch, int) and isinstance(micro, int) and micro >= 1:
+        ranks = processes if isinstance(processes, int) else len(gpus or ()) or 1
+        unit = micro * ranks
+        if batch % unit:
+            low, high = batch // unit * unit, (batch // unit + 1) * unit
+            options = f"{low} or {high}" if low else f"{high}"
+            what = f"micro_train_batch_size {micro} x {ranks} process{'es' if ranks > 1 else ''}"
+            faults.append(
+                Fault("train_batch_size", f"{batch} is no multiple of {what}.", f"Nearest: {options}.")
+            )
+    if settings.get("apply_chat_template") and settings.get("input_template"):
+        faults.append(
+            Fault("input_template", "and apply_chat_template exclude each other.", "Empty one of the two.")
+        )
+    template = settings.get("input_template")
+    if isinstance(template, str) and template.count("{}") != 1:
+        faults.append(
+            Fault("input_template", f"{template!r} needs exactly one {{}}.", "It marks the prompt's place.")
+        )
+    if settings.get("adam_offload") and settings.get("zero_stage") == 0:
+        faults.append(Fault("adam_offload", "needs zero_stage 1 or more.", "Set zero_stage=2."))
+    betas = settings.get("adam_betas")
+    if isinstance(betas, (tuple, list)) and not all(
+        isinstance(b, (int, float)) and 0 <= b < 1 for b in betas
+    ):
+        faults.append(
+            Fault(
+                "adam_betas", f"{tuple(betas)!r}: each must be at least 0 and below 1.", "Usual: 0.9, 0.95."
+            )
+        )
+    return faults
