@@ -1,0 +1,182 @@
+"""The `sftkit` command: the same rooms from a terminal.
+
+    sftkit demo | train | launch | runs | doctor | generate | judge | report | translate
+
+`train`, `launch` and `doctor` take every setting of SFTConfig as a flag, and OpenRLHF's own flags too:
+    sftkit launch --pretrain data/tiny-base --dataset data/train.jsonl --bf16 false
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from sftkit.config import SFTConfig
+from sftkit.errors import SftkitError
+
+app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+console = Console(highlight=False)
+
+# The settings of a run travel as they stand to the one place that knows their flags.
+SETTINGS = {"allow_extra_args": True, "ignore_unknown_options": True}
+RunsDir = Annotated[Path, typer.Option("--runs-dir", help="Folder of the run folders.")]
+
+
+def main() -> None:
+    """Entry point: an error that sftkit raises on purpose is its message and exit code 1, without a traceback."""
+    try:
+        app()
+    except SftkitError as error:
+        Console(stderr=True, highlight=False).print(str(error), style="red", markup=False)
+        sys.exit(1)
+
+
+def _config(context: typer.Context) -> SFTConfig:
+    import shlex
+
+    return SFTConfig.from_command(shlex.join(["launch", *context.args]))
+
+
+@app.command()
+def demo(
+    data: Annotated[Path, typer.Option(help="The project's data folder.")] = Path("data"),
+    runs_dir: RunsDir = Path("runs"),
+) -> None:
+    """The main job, end to end, on the project's tiny model: about two minutes on two CPU cores."""
+    from sftkit.demo import main_job
+
+    main_job(data, runs_dir, console)
+
+
+@app.command(context_settings=SETTINGS)
+def train(context: typer.Context, runs_dir: RunsDir = Path("runs")) -> None:
+    """Launch a run and follow it to its end. Takes every setting as a flag (--learning_rate 1e-4)."""
+    from sftkit.demo import follow
+    from sftkit.runs import launch as start
+
+    run = start(_config(context), runs_dir=runs_dir)
+    console.print(f"run folder  {run.folder}")
+    follow(run)
+    console.print(f"tuned model {run.model_path}")
+
+
+@app.command(context_settings=SETTINGS)
+def launch(context: typer.Context, runs_dir: RunsDir = Path("runs")) -> None:
+    """Launch a run and leave it running. Takes every setting as a flag."""
+    from sftkit.runs import launch as start
+
+    run = start(_config(context), runs_dir=runs_dir)
+    console.print(f"{run.folder}\nstop it with a checkpoint: sftkit runs --stop {run.id}")
+
+
+@app.command()
+def runs(
+    runs_dir: RunsDir = Path("runs"),
+    stop: Annotated[str, typer.Option(help="Stop this run with a checkpoint.")] = "",
+    resume: Annotated[str, typer.Option(help="Go on with this stopped or failed run.")] = "",
+) -> None:
+    """The runs in a folder with their states; stop or resume one."""
+    from sftkit.runs import list_runs, load_run
+
+    if stop:
+        load_run(runs_dir / stop).stop()
+        console.print(f"{stop} will save a checkpoint and stop at its next step")
+    if resume:
+        load_run(runs_dir / resume).resume()
+        console.print(f"{resume} goes on")
+    frame = list_runs(runs_dir)
+    if frame.empty:
+        console.print(f"no runs in {runs_dir} yet; `sftkit launch` starts one")
+        return
+    table = Table(*(str(column) for column in frame.columns))
+    for row in frame.itertuples(index=False):
+        table.add_row(*("" if value is None or value != value else str(value) for value in row))
+    console.print(table)
+
+
+@app.command(context_settings=SETTINGS)
+def doctor(context: typer.Context) -> None:
+    """What preflight finds wrong, doubtful or worth knowing about these settings; nothing is started."""
+    from sftkit.demo import show_findings
+    from sftkit.runs import preflight
+
+    show_findings(preflight(_config(context)), console)
+
+
+@app.command()
+def generate(
+    models: Annotated[
+        list[str], typer.Argument(help="name=folder, name=hub id or name=run folder; several.")
+    ],
+    prompts: Annotated[Path, typer.Option(help="JSONL with prompt, and where known task and reference.")],
+    out: Annotated[Path, typer.Option(help="Where the answers go.")] = Path("answers.parquet"),
+    max_new_tokens: Annotated[int, typer.Option(help="Longest answer, in tokens.")] = 128,
+    temperature: Annotated[float, typer.Option(help="0: always the likeliest token.")] = 0.0,
+) -> None:
+    """Answers of several models to the same prompts, into one Parquet file."""
+    from sftkit.generation import generate as answer
+    from sftkit.runs import load_run
+
+    named = {}
+    for item in models:
+        name, _, place = item.rpartition("=")
+        named[name or Path(place).name] = load_run(place) if (Path(place) / "run.json").exists() else place
+    answers = answer(named, prompts, max_new_tokens=max_new_tokens, temperature=temperature)
+    answers.save(out)
+    console.print(f"{len(answers.frame)} answers in {out}")
+
+
+@app.command()
+def judge(
+    answers: Annotated[Path, typer.Argument(help="Parquet file of `sftkit generate`.")],
+    store: Annotated[str, typer.Option(help="Rating store, as a database URL.")] = "sqlite:///ratings.db",
+    model: Annotated[
+        str, typer.Option(help="Judge model; empty: the offline rule that checks references.")
+    ] = "",
+    base_url: Annotated[str, typer.Option(help="OpenAI-compatible endpoint; empty: OpenAI's.")] = "",
+) -> None:
+    """Verdicts of a judge into the store. The key comes from OPENAI_API_KEY."""
+    from sftkit.generation import Generations
+    from sftkit.judging import Judge, ReferenceJudge
+    from sftkit.ratings import RatingStore
+
+    chosen = Judge(model, base_url=base_url or None) if model else ReferenceJudge()
+    chosen.rate(Generations.load(answers), store=RatingStore(store))
+    report(store)
+
+
+@app.command()
+def report(
+    store: Annotated[str, typer.Argument(help="Rating store, as a database URL.")] = "sqlite:///ratings.db",
+    html: Annotated[Path | None, typer.Option(help="Write the report as one HTML file.")] = None,
+) -> None:
+    """Who won, and how surely, from the store."""
+    from sftkit.ratings import RatingStore
+    from sftkit.report import Report
+
+    result = Report(RatingStore(store))
+    console.print(str(result), markup=False)
+    if html:
+        result.to_html(html)
+        console.print(f"report  {html}")
+
+
+@app.command()
+def translate(
+    script: Annotated[
+        Path | None, typer.Argument(help="File with the command; none: standard input.")
+    ] = None,
+    to: Annotated[str, typer.Option(help="python, sftkit, openrlhf==VERSION or trl.")] = "python",
+) -> None:
+    """A launch command (OpenRLHF's train_sft, TRL's) to sftkit's settings or to another program's command."""
+    config = SFTConfig.from_command(script.read_text(encoding="utf-8") if script else sys.stdin.read())
+    console.print(config.to_code() if to == "python" else config.to_command(to), markup=False, soft_wrap=True)
+
+
+if __name__ == "__main__":
+    main()
