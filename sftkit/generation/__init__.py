@@ -1,5 +1,6 @@
 """Answers from models and checkpoints, made by a worker process; the table that holds them."""
 
+from sftkit.generation.ask import generate
 from sftkit.generation.table import Generations
 
-__all__ = ["Generations"]
+__all__ = ["Generations", "generate"]

@@ -1,0 +1,100 @@
+"""Prompts to be answered, from a JSON-lines file, a DataFrame or a list, as one table."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from sftkit.errors import DataError
+from sftkit.generation.table import Messages, as_messages, prompt_id_of
+
+Prompts = str | Path | pd.DataFrame | list
+
+
+def read_prompts(prompts: Prompts, limit: int | None = None) -> list[dict[str, Any]]:
+    """[{"prompt_id", "prompt" (messages), "task", "reference"}, …]; the first `limit` of them.
+
+    A row has `prompt` (text or messages) or `messages`; where `messages` end in an assistant's turn, that turn is
+    left out of the question and is the reference unless the row has one. A prompt met twice is asked once, with a
+    warning. Raises DataError that names file and row.
+    """
+    file = prompts if isinstance(prompts, (str, Path)) else None
+    rows = []
+    for number, record in enumerate(_records(prompts), 1):
+        try:
+            rows.append(_prompt(record))
+        except ValueError as error:
+            raise DataError(str(error), file=file, row=number) from error
+        if limit is not None and len(rows) >= limit:
+            break
+    if not rows:
+        raise DataError("no prompts to answer", file=file)
+    return _unique(rows)
+
+
+def _records(prompts: Prompts) -> Any:
+    if isinstance(prompts, pd.DataFrame):
+        return prompts.to_dict("records")
+    if isinstance(prompts, (str, Path)):
+        return _lines(Path(prompts))
+    return prompts
+
+
+def _lines(path: Path) -> Any:
+    if not path.is_file():
+        raise DataError("no such file: give a JSON-lines file with a column prompt or messages", file=path)
+    with path.open(encoding="utf-8") as stream:
+        for number, line in enumerate(stream, 1):
+            if not line.strip():
+                continue
+            try:
+                yield json.loads(line)
+            except ValueError as error:
+                raise DataError(f"not JSON: {error}", file=path, row=number) from error
+
+
+def _prompt(record: Any) -> dict[str, Any]:
+    """One prompt; a bare text or list of messages is a record of its own."""
+    if not isinstance(record, dict):
+        record = {"prompt": record}
+    given = record.get("prompt")
+    if given is None or (isinstance(given, float) and given != given):  # pandas' NaN
+        given = record.get("messages")
+    if given is None:
+        raise ValueError(f"no column prompt or messages; it has: {', '.join(map(str, record))}")
+    messages, answer = _question(as_messages(given))
+    reference = record.get("reference")
+    known = reference is not None and reference == reference  # NaN is not itself
+    prompt_id = record.get("prompt_id")
+    return {
+        "prompt_id": str(prompt_id) if prompt_id is not None else prompt_id_of(messages),
+        "prompt": messages,
+        "task": record.get("task"),
+        "reference": reference if known else answer,
+    }
+
+
+def _question(messages: Messages) -> tuple[Messages, str | None]:
+    """The turns up to the last that is not the assistant's, and the answer that followed."""
+    if messages[-1]["role"] != "assistant":
+        return messages, None
+    if len(messages) == 1:
+        raise ValueError("only an assistant's turn: there is nothing to answer")
+    return messages[:-1], messages[-1]["content"]
+
+
+def _unique(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    first: dict[str, dict[str, Any]] = {}
+    for row in rows:
+        kept = first.setdefault(row["prompt_id"], row)
+        if kept["prompt"] != row["prompt"]:
+            raise DataError(f"the prompt_id {row['prompt_id']!r} stands for different prompts")
+    if len(first) < len(rows):
+        warnings.warn(
+            f"{len(rows) - len(first)} prompt(s) occur more than once and are asked once", stacklevel=4
+        )
+    return list(first.values())
