@@ -8,6 +8,7 @@
     │   └── RunNotFound    no run folder there
     ├── GenerationError    the worker that answers prompts failed
     ├── StoreError         the rating store cannot be opened, read or written
+    │   └── RatingError    a rating that says nothing or nonsense; carries all faults (also a ValueError)
     ├── JudgeError         the judge cannot start (a single failed judgement is `unscored`, not an error)
     └── ReportError        the report was asked for something the votes cannot say
 
@@ -85,6 +86,14 @@ class GenerationError(SftkitError):
 
 class StoreError(SftkitError):
     """The rating store cannot be opened, read or written."""
+
+
+class RatingError(StoreError, ValueError):
+    """A rating that cannot be stored as it is. `.faults` lists everything wrong with it."""
+
+    def __init__(self, faults: list[Fault]):
+        self.faults = list(faults)
+        super().__init__("This rating cannot be stored:\n" + "\n".join(f"  - {fault}" for fault in self.faults))
 
 
 class JudgeError(SftkitError):

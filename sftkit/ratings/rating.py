@@ -1,0 +1,148 @@
+"""One verdict by one rater on one comparison, checked when it is made so that the store holds no nonsense."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from numbers import Real
+from typing import Any
+
+from sftkit.errors import Fault, RatingError
+from sftkit.ratings.dimensions import DIMENSIONS
+
+VERDICTS = ("a", "b", "tie", "unscored", "open", "retracted")
+_TEXTS = ("note", "reason", "request_hash", "raw_reply")
+
+
+@dataclass(frozen=True)
+class Rating:
+    """What `rater` says about the answers of `model_a` and `model_b` to the prompt `prompt_id`.
+
+    verdict: "a", "b" or "tie"; "unscored" is a judgement that failed (`reason` says why, and is required);
+    "open" holds scores or a note before there is a verdict, and is never a vote; "retracted" takes back whatever
+    this rater said before about this comparison (an undo), and leaves the history in the store.
+    scores: {dimension: {"a": 1..5, "b": 1..5}} (either side may be missing), or {dimension: 1..5} for a score of the
+    comparison as a whole. Dimensions beyond the six may be used freely; a misspelt one of the six is refused.
+    shown_first: which answer stood first (left, or earlier in the judge's prompt): "a", "b" or None if not known.
+    seconds: time spent. request_hash, raw_reply, tokens_in, tokens_out, price (US dollars), evidence (JSON): a judge's.
+    key: any text that is unique to this rating; adding the same key again changes nothing, so a vote can be sent twice.
+
+    Raises RatingError with every fault at once.
+    """
+
+    rater: str
+    prompt_id: str
+    model_a: str
+    model_b: str
+    verdict: str
+    scores: dict[str, Any] = field(default_factory=dict)
+    note: str = ""
+    reason: str = ""
+    shown_first: str | None = None
+    seconds: float | None = None
+    request_hash: str | None = None
+    raw_reply: str | None = None
+    tokens_in: int | None = None
+    tokens_out: int | None = None
+    price: float | None = None
+    evidence: dict[str, Any] = field(default_factory=dict)
+    key: str | None = None
+
+    def __post_init__(self) -> None:
+        faults = [
+            *_name_faults(self),
+            *_verdict_faults(self),
+            *_score_faults(self.scores),
+            *_extra_faults(self),
+        ]
+        if faults:
+            raise RatingError(faults)
+        for name in ("scores", "seconds", "tokens_in", "tokens_out", "price"):  # numpy's numbers are no JSON
+            object.__setattr__(self, name, _plain(getattr(self, name)))
+
+
+def _name_faults(rating: Rating) -> list[Fault]:
+    faults = [
+        Fault(name, f"must be text and not empty, not {getattr(rating, name)!r}.")
+        for name in ("rater", "prompt_id", "model_a", "model_b")
+        if not isinstance(getattr(rating, name), str) or not getattr(rating, name).strip()
+    ]
+    if rating.model_a == rating.model_b:
+        faults.append(Fault("model_b", f"is {rating.model_b!r}, as model_a is.", "Compare two models."))
+    return faults
+
+
+def _verdict_faults(rating: Rating) -> list[Fault]:
+    faults = []
+    if rating.verdict not in VERDICTS:
+        faults.append(Fault("verdict", f"{rating.verdict!r} is none of {', '.join(VERDICTS)}."))
+    if rating.verdict == "unscored" and not rating.reason:
+        faults.append(Fault("reason", "is empty.", "Say why the comparison is unscored."))
+    if rating.shown_first not in ("a", "b", None):
+        faults.append(Fault("shown_first", f'{rating.shown_first!r} is none of "a", "b", None.'))
+    return faults
+
+
+def _score_faults(scores: Any) -> list[Fault]:
+    if not isinstance(scores, dict):
+        return [Fault("scores", f"must be a dict of dimensions, not {type(scores).__name__}.")]
+    faults = []
+    for name, score in scores.items():
+        where = f"scores[{name!r}]"
+        if (misspelt := _misspelt(name)) is not None:
+            faults.append(
+                Fault(where, "is not a dimension.", f"Did you mean {misspelt}?" if misspelt else "")
+            )
+        if isinstance(score, dict) and (odd := set(score) - {"a", "b"}):
+            faults.append(Fault(where, f"has {sorted(map(str, odd))}.", 'Only "a" and "b" can be scored.'))
+        for value in score.values() if isinstance(score, dict) else [score]:
+            if not _is_number(value, low=1, high=5):
+                faults.append(Fault(where, f"{value!r} is not a number from 1 to 5."))
+    return faults
+
+
+def _misspelt(name: Any) -> str | None:
+    """The dimension that `name` nearly spells, "" when it is no name at all, None when it is a good name."""
+    known = [dimension.name for dimension in DIMENSIONS]
+    if not isinstance(name, str) or not name.strip():
+        return ""
+    near = get_close_matches(name, known, n=1, cutoff=0.85)
+    return near[0] if near and name not in known else None
+
+
+def _extra_faults(rating: Rating) -> list[Fault]:
+    faults = [
+        Fault(name, f"must be text, not {type(getattr(rating, name)).__name__}.")
+        for name in (*_TEXTS, "key")
+        if not isinstance(getattr(rating, name), str)
+        and not (getattr(rating, name) is None and name not in ("note", "reason"))
+    ]
+    for name in ("seconds", "tokens_in", "tokens_out", "price"):
+        value = getattr(rating, name)
+        if value is not None and not _is_number(value, low=0, high=math.inf):
+            faults.append(Fault(name, f"{value!r} is not a number from 0."))
+    try:
+        json.dumps(rating.evidence, allow_nan=False)
+        if not isinstance(rating.evidence, dict):
+            faults.append(Fault("evidence", f"must be a dict, not {type(rating.evidence).__name__}."))
+    except (TypeError, ValueError, RecursionError) as error:
+        faults.append(Fault("evidence", f"cannot be kept as JSON: {error}."))
+    return faults
+
+
+def _is_number(value: Any, low: float, high: float) -> bool:
+    """A finite number in low..high, numpy's too; never a bool."""
+    return (
+        isinstance(value, Real)
+        and not isinstance(value, bool)
+        and math.isfinite(value)
+        and low <= value <= high
+    )
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _plain(inner) for name, inner in value.items()}
+    return value.item() if hasattr(value, "item") else value

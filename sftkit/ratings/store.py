@@ -1,0 +1,230 @@
+"""Every verdict, human and machine, in one append-only database.
+
+store = RatingStore("sqlite:///ratings.db")
+store.register(answers)                       # prompts and answers, so that a report needs the store alone
+store.add(Rating("human:ana", "p1", "base", "tuned", "b"))
+store.frame(); store.votes(); store.answers()
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from sftkit.errors import StoreError
+from sftkit.ratings import tables
+from sftkit.ratings.rating import Rating
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from sftkit.generation.table import Generations
+
+
+class RatingStore:
+    """Ratings in SQLite (`sqlite:///ratings.db`) or PostgreSQL (`postgresql://…`, needs psycopg), by the same code.
+
+    Append-only: a change of mind is a new row and an undo is a row with verdict "retracted"; no row is ever changed
+    or dropped. When `add` returns, the rating is on disk. Safe from several threads and processes at once; a forked
+    or unpickled store opens connections of its own. Every failure is a StoreError.
+    """
+
+    def __init__(self, url: str | os.PathLike[str]):
+        self.url = url
+        self._engine_of = (os.getpid(), tables.open_engine(url))
+
+    @property
+    def _engine(self) -> sa.Engine:
+        pid, engine = self._engine_of
+        if pid != os.getpid():  # after a fork: the parent's connections are not ours to use or to close
+            engine.dispose(close=False)
+            self._engine_of = (os.getpid(), engine)
+        return engine
+
+    def add(self, rating: Rating) -> int:
+        """Store one rating and return its id, once it is on disk. A `key` seen before returns the first one's id."""
+        return self.add_many([rating])[0]
+
+    def add_many(self, ratings: Iterable[Rating]) -> list[int]:
+        """Store all of them or none, and return their ids."""
+        ratings = list(ratings)
+        for rating in ratings:
+            if not isinstance(rating, Rating):
+                raise StoreError(f"The store takes sk.Rating, not {type(rating).__name__}.")
+        with self._told("write to"), tables.write(self._engine) as connection:
+            return [_insert(connection, rating) for rating in ratings]
+
+    def register(self, answers: Generations) -> None:
+        """Keep prompts and answers. The same ones again change nothing.
+
+        An answer that was rated cannot be replaced, or its ratings would speak of a text that nobody saw: StoreError
+        names the models. One that was not rated yet is replaced.
+        """
+        models = [tables.storable(model) for model in answers.frame["model"]]
+        rows = [_answer_row(row, model) for row, model in zip(answers.frame.to_dict("records"), models)]
+        for last in (False, True):
+            try:
+                with self._told("write to"), tables.write(self._engine) as connection:
+                    _register_prompts(connection, answers.prompts.to_dict("records"))
+                    return _register_answers(connection, rows)
+            except (
+                StoreError
+            ) as error:  # PostgreSQL: another process registered the same ones between look and insert
+                if last or not isinstance(error.__cause__, sa.exc.IntegrityError):
+                    raise
+
+    def frame(self, rater: str | None = None) -> pd.DataFrame:
+        """Every rating, oldest first, one row each: id, created (UTC), the fields of Rating, and `current`.
+
+        current: the newest of that rater on that comparison and shown order, and not retracted. scores and evidence
+        are dicts. `rater` keeps one rater's rows only.
+        """
+        import pandas as pd
+
+        from sftkit.ratings.votes import mark_current
+
+        query = sa.select(tables.ratings).order_by(tables.ratings.c.id)
+        if rater is not None:
+            query = query.where(tables.ratings.c.rater == rater)
+        rows = self._read(query)
+        names = [column.name for column in tables.ratings.columns]
+        frame = pd.DataFrame({name: pd.Series([row[name] for row in rows], dtype=object) for name in names})
+        for name in ("seconds", "price"):
+            frame[name] = frame[name].astype("float64")
+        for name in ("id", "tokens_in", "tokens_out"):
+            frame[name] = frame[name].astype("Int64" if name != "id" else "int64")
+        frame["created"] = pd.to_datetime(frame["created"].astype("float64"), unit="s", utc=True)
+        return frame.assign(current=mark_current(frame).astype(bool))
+
+    def votes(self) -> pd.DataFrame:
+        """One row a rater and comparison: prompt_id, model_a, model_b, rater, outcome, flip, task, len_a, len_b.
+
+        outcome 1 = a wins, 0.5 = tie or the judge's two orders disagree (flip is True), 0 = b wins, NaN = unscored.
+        model_a is the baseline (the model registered first). "open" and retracted ratings are no votes.
+        """
+        from sftkit.ratings import votes
+
+        frame, answers = self.frame(), self._answer_frame()
+        models = list(dict.fromkeys(answers["model"]))
+        return votes.describe(votes.combine(frame[frame["current"]], models), answers)
+
+    def answers(self) -> Generations:
+        """Every prompt and answer registered, in the order of registration."""
+        from sftkit.generation.table import Generations
+
+        return Generations.from_frame(self._answer_frame())
+
+    def _answer_frame(self) -> pd.DataFrame:
+        import pandas as pd
+
+        a, p = tables.answers.c, tables.prompts.c
+        columns = [p.prompt_id, p.prompt, p.task, p.reference, a.model, a.response, a.finish_reason, a.tokens]
+        columns += [a.seconds, a.sampling, a.fingerprint]
+        rows = self._read(
+            sa.select(*columns)
+            .join_from(tables.answers, tables.prompts, a.prompt_id == p.prompt_id)
+            .order_by(a.id)
+        )
+        return pd.DataFrame({c.name: pd.Series([row[c.name] for row in rows], dtype=object) for c in columns})
+
+    def _read(self, query: sa.Select) -> list[sa.RowMapping]:
+        with self._told("read"), self._engine.begin() as connection:
+            return list(connection.execute(query).mappings())
+
+    def _told(self, deed: str) -> _Told:
+        return _Told(f"Cannot {deed} the rating store {self._engine.url!r}")
+
+    def close(self) -> None:
+        """Give the connections back. The store may be used again; it then opens new ones."""
+        self._engine.dispose()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return RatingStore, (self.url,)
+
+    def __repr__(self) -> str:
+        with self._told("read"), self._engine.begin() as connection:
+            count, raters = connection.execute(
+                sa.select(sa.func.count(), sa.func.count(sa.distinct(tables.ratings.c.rater))).select_from(
+                    tables.ratings
+                )
+            ).one()
+        return f"RatingStore({self._engine.url!r}: {count} ratings, {raters} raters)"
+
+
+class _Told:
+    """Turns a database's error into a StoreError that says what was tried and where."""
+
+    def __init__(self, message: str):
+        self.message = message
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, _type: Any, error: BaseException | None, _trace: Any) -> None:
+        if isinstance(error, sa.exc.SQLAlchemyError):
+            raise StoreError(f"{self.message}: {getattr(error, 'orig', None) or error}") from error
+
+
+def _insert(connection: sa.Connection, rating: Rating) -> int:
+    table = tables.ratings
+    if rating.key is not None:
+        known = connection.scalar(sa.select(table.c.id).where(table.c.key == rating.key))
+        if known is not None:
+            return known
+    return connection.execute(
+        table.insert().values(created=time.time(), **asdict(rating))
+    ).inserted_primary_key[0]
+
+
+def _answer_row(row: dict[str, Any], model: str) -> dict[str, Any]:
+    names = [c.name for c in tables.answers.columns if c.name != "id"]
+    kept = {
+        name: None if row[name] is None or row[name] != row[name] else row[name]
+        for name in names
+        if name != "tokens"
+    }
+    kept["tokens"] = int(row["tokens"]) if isinstance(row["tokens"], (int, float)) else None
+    kept["response"], kept["model"] = tables.storable(row["response"]), model
+    return kept
+
+
+def _register_prompts(connection: sa.Connection, rows: list[dict[str, Any]]) -> None:
+    table = tables.prompts
+    known = {
+        row.prompt_id: row.prompt for row in connection.execute(sa.select(table.c.prompt_id, table.c.prompt))
+    }
+    if clash := [r["prompt_id"] for r in rows if known.get(r["prompt_id"], r["prompt"]) != r["prompt"]]:
+        raise StoreError(
+            f"The store holds other prompts under {_some(clash)}. Give these prompts ids of their own."
+        )
+    if new := [row for row in rows if row["prompt_id"] not in known]:
+        connection.execute(table.insert(), new)
+
+
+def _register_answers(connection: sa.Connection, rows: list[dict[str, Any]]) -> None:
+    table, rated = tables.answers, tables.ratings
+    known = {(r.prompt_id, r.model): r.response for r in connection.execute(sa.select(table))}
+    changed = [r for r in rows if known.get((r["prompt_id"], r["model"]), r["response"]) != r["response"]]
+    if changed:
+        names = sa.select(rated.c.prompt_id, rated.c.model_a, rated.c.model_b)
+        seen = {(r[0], model) for r in connection.execute(names) for model in r[1:]}
+        if clash := [row for row in changed if (row["prompt_id"], row["model"]) in seen]:
+            raise StoreError(
+                f"{len(clash)} answers of {_some({r['model'] for r in clash})} differ from those that were rated. "
+                "Give the new model another name, or use a new store."
+            )
+    for row in changed:
+        same = (table.c.prompt_id == row["prompt_id"]) & (table.c.model == row["model"])
+        connection.execute(table.update().where(same).values(**row))
+    if new := [row for row in rows if (row["prompt_id"], row["model"]) not in known]:
+        connection.execute(table.insert(), new)
+
+
+def _some(names: Iterable[str]) -> str:
+    listed = sorted(names)
+    return ", ".join(map(repr, listed[:3])) + (f" and {len(listed) - 3} more" if len(listed) > 3 else "")
