@@ -1,0 +1,136 @@
+"""Why a run ended: which rank died first, of what, in words a person can act on. Read from what the ranks left behind.
+
+Standard library and psutil only: the supervisor imports this.
+"""
+
+from __future__ import annotations
+
+import re
+import signal
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from sftkit.runs import folder as disk
+
+SIGNALS = {
+    "SIGKILL": "killed from outside or out of memory",
+    "SIGTERM": "asked to end from outside",
+    "SIGINT": "interrupted from outside",
+    "SIGSEGV": "a crash in native code; train.log says where",
+    "SIGABRT": "a native library gave up; train.log says why",
+    "SIGBUS": "no room left in shared memory (/dev/shm) or in a file mapped to memory",
+    "SIGILL": "an instruction that this CPU does not have",
+    "SIGFPE": "an arithmetic fault in native code",
+}
+# What a rank says when another one has gone: never the cause, only its echo.
+ECHO = re.compile(
+    r"connection (closed|reset|refused)|closed by peer|broken pipe|gloo|nccl|recvvalue|sendbytes|store->get|"
+    r"distbackenderror|distnetworkerror|socket timeout",
+    re.IGNORECASE,
+)
+PORT_TAKEN = re.compile(r"EADDRINUSE|address already in use", re.IGNORECASE)
+
+
+def rank_log(folder: Path, rank: int) -> Path:
+    """What rank `rank` prints (its stdout and stderr)."""
+    return folder / f"rank-{rank}.log"
+
+
+def error_file(folder: Path, rank: int) -> Path:
+    """Where a rank that raises leaves {"type", "message", "traceback", "time"}."""
+    return folder / f"error-rank{rank}.json"
+
+
+def forget(folder: Path) -> None:
+    """Remove what ranks of an earlier start left, so that it is not taken for the news."""
+    for path in [*folder.glob("error-rank*.json"), *folder.glob("rank-*.log")]:
+        path.unlink(missing_ok=True)
+
+
+def port_taken(folder: Path, ranks: int) -> bool:
+    """Whether a rank could not listen on the port that was free a moment ago."""
+    words = [disk.read_json(error_file(folder, rank)).get("message", "") for rank in range(ranks)]
+    words += [disk.tail(rank_log(folder, rank), 40) for rank in range(ranks)]
+    return any(PORT_TAKEN.search(str(text)) for text in words)
+
+
+def first_cause(folder: Path, exits: dict[int, int], *, out_of_memory: bool = False) -> str:
+    """The reason of the first rank that died, given each dead rank's exit code (negative: a signal).
+
+    When a rank dies, the others fail in their next exchange with it, often within the same tenth of a second. So an
+    exception that speaks of anything but the connection comes first (the earliest of them), then a signal, then the rest.
+    """
+    found = [_exception(folder, rank) | {"rank": rank} for rank in exits if error_file(folder, rank).exists()]
+    found.sort(key=lambda error: error.get("time") or 0.0)
+    own = [error for error in found if not _is_echo(error)]
+    if own:
+        return _exception_words(own[0])
+    for rank, code in exits.items():
+        if code < 0 and not error_file(folder, rank).exists():
+            return _signal_words(rank, -code, out_of_memory)
+    if found:
+        return _exception_words(found[0])
+    rank, code = next(((rank, code) for rank, code in exits.items() if code), (0, 0))
+    return f"rank {rank} left with exit code {code}: {_last_words(rank_log(folder, rank))}"
+
+
+def hung(seconds: float, pids: list[int]) -> str:
+    """The reason of a run that gives no sign of life; a rank that is suspended is named."""
+    suspended = [f"rank {rank}" for rank, pid in enumerate(pids) if _is_suspended(pid)]
+    who = f"; {', '.join(suspended)} suspended (SIGSTOP)" if suspended else ""
+    return f"hung: no sign of life for {seconds:.0f} seconds{who}. The ranks were ended; resume from the last checkpoint."
+
+
+def _exception(folder: Path, rank: int) -> dict[str, Any]:
+    return disk.read_json(error_file(folder, rank)) or {
+        "type": "error",
+        "message": "its error file cannot be read",
+    }
+
+
+def _is_echo(error: dict[str, Any]) -> bool:
+    return bool(ECHO.search(f"{error.get('type', '')} {error.get('message', '')}"))
+
+
+def _exception_words(error: dict[str, Any]) -> str:
+    message = str(error.get("message", "")).strip()
+    if len(message) > 1000:
+        message = message[:1000] + " …"
+    where = _place(str(error.get("traceback", "")))
+    return f"rank {error['rank']}: {error.get('type', 'error')}: {message}" + (f" ({where})" if where else "")
+
+
+def _place(traceback: str) -> str:
+    """The innermost frame in our own code, else the innermost of all: "worker.py:120 in train"."""
+    frames = re.findall(r'File "([^"]+)", line (\d+), in (\S+)', traceback)
+    ours = [frame for frame in frames if "/sftkit/" in frame[0].replace("\\", "/")]
+    if not frames:
+        return ""
+    path, line, function = (ours or frames)[-1]
+    return f"{Path(path).name}:{line} in {function}"
+
+
+def _signal_words(rank: int, number: int, out_of_memory: bool) -> str:
+    try:
+        name = signal.Signals(number).name
+    except ValueError:
+        name = f"signal {number}"
+    cause = SIGNALS.get(name, "see train.log")
+    if name == "SIGKILL" and out_of_memory:
+        cause = "the machine ran out of memory (the kernel's OOM killer was at work)"
+    return f"rank {rank} was ended by {name}: {cause}"
+
+
+def _last_words(log: Path) -> str:
+    """The last line of a log that says anything: of a traceback that is the exception."""
+    lines = [line.strip() for line in disk.tail(log, 20).splitlines() if line.strip()]
+    return lines[-1][:1000] if lines else "it printed nothing"
+
+
+def _is_suspended(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_STOPPED
+    except psutil.Error:
+        return False

@@ -1,0 +1,133 @@
+"""What lies on disk for one run: the names in its folder, written whole or not at all, read whatever state they are in.
+
+Standard library only: the supervisor imports this and must start at once.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import time
+from pathlib import Path
+from typing import Any
+
+RUN, STATUS, METRICS, LOG, STOP = "run.json", "status.json", "metrics.jsonl", "train.log", "stop"
+CHECKPOINTS, MODEL = "checkpoints", "model"
+ENDED = ("stopped", "finished", "failed")
+STATES = ("queued", "starting", "running", "stopping", *ENDED)
+
+
+def create(runs_dir: Path, name: str) -> Path:
+    """A new folder `<local time>-<name>` under `runs_dir`; launches in the same second get -2, -3, …"""
+    runs_dir.mkdir(parents=True, exist_ok=True)
+    stem = time.strftime("%Y%m%d-%H%M%S")
+    if slug := re.sub(r"[^A-Za-z0-9._]+", "-", name).strip("-.")[:40]:
+        stem += f"-{slug}"
+    for number in range(1, 10_000):
+        folder = runs_dir / (stem if number == 1 else f"{stem}-{number}")
+        try:
+            folder.mkdir()  # fails when another launch was quicker: mkdir is the lock
+            return folder
+        except FileExistsError:
+            continue
+    raise FileExistsError(f"{runs_dir} already holds 9,999 runs named {stem}")
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Replace `path` in one stroke: a reader sees the old text or the new, never half."""
+    part = path.with_name(f".{path.name}.{os.getpid()}")
+    part.write_text(json.dumps(value, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    os.replace(part, path)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The object in `path`; empty where there is none, or none that can be read."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def write_status(
+    folder: Path, state: str, reason: str = "", *, step: int | None = None, total: int | None = None
+) -> None:
+    """Replace status.json; step and total_steps stay as they were unless given."""
+    before = read_json(folder / STATUS)
+    write_json(
+        folder / STATUS,
+        {
+            "state": state,
+            "step": before.get("step", 0) if step is None else step,
+            "total_steps": before.get("total_steps", 0) if total is None else total,
+            "reason": reason,
+            "updated": time.time(),
+        },
+    )
+
+
+def read_lines(path: Path, start: int = 0) -> tuple[list[dict[str, Any]], int]:
+    """Objects of the whole lines of a JSONL file from byte `start` on, and the byte after the last whole line.
+
+    A last line without its newline is still being written: it is left for the next call. A line that is no object
+    (cut by a full disk, say) is passed over.
+    """
+    try:
+        with path.open("rb") as file:
+            file.seek(start)
+            text = file.read()
+    except OSError:
+        return [], start
+    whole = text[: text.rfind(b"\n") + 1]
+    lines = [line for line in whole.split(b"\n") if line.strip()]
+    return parse(lines), start + len(whole)
+
+
+def parse(lines: list[bytes]) -> list[dict[str, Any]]:
+    try:  # one call for all lines is several times quicker than one a line
+        rows = json.loads(b"[" + b",".join(lines) + b"]")
+    except ValueError:
+        rows = [_parse_line(line) for line in lines]
+    return [row for row in rows if isinstance(row, dict)]
+
+
+def _parse_line(line: bytes) -> Any:
+    try:
+        return json.loads(line)
+    except ValueError:
+        return None
+
+
+def tail(path: Path, lines: int, *, block: int = 65_536) -> str:
+    """The last `lines` lines of a text file, read from its end; empty where there is no file."""
+    if lines <= 0:
+        return ""
+    try:
+        with path.open("rb") as file:
+            left, text = file.seek(0, os.SEEK_END), b""
+            while left > 0 and text.count(b"\n") <= lines:
+                size = min(block, left)
+                left -= size
+                file.seek(left)
+                text = file.read(size) + text
+    except OSError:
+        return ""
+    return "\n".join(text.decode("utf-8", errors="replace").splitlines()[-lines:])
+
+
+def newest_checkpoint(checkpoints: Path) -> Path | None:
+    """The complete checkpoint with the highest step (`step-N`; one being written has a name with a dot in front)."""
+    found = [
+        (int(match[1]), path)
+        for path in _entries(checkpoints)
+        if (match := re.fullmatch(r"step-(\d+)", path.name))
+    ]
+    return max(found)[1] if found else None
+
+
+def _entries(folder: Path) -> list[Path]:
+    try:
+        return list(folder.iterdir())
+    except OSError:
+        return []

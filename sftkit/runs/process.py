@@ -1,0 +1,71 @@
+"""Is that process still the one that was started? A pid alone does not say so: numbers are used again.
+
+Linux counts a process's start in ticks since boot, which a changed clock does not touch; with the boot id beside it, the
+pair names a process for good. Elsewhere the start time by the clock has to do.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+CLOCK_SLACK = 2.0  # seconds that a start time read twice may differ where only the clock tells
+
+
+def identity(pid: int) -> dict[str, Any]:
+    """What run.json keeps of a process: `pid`, `pid_started` (unix seconds), `pid_mark` (boot id and ticks), `host`."""
+    return {
+        "pid": pid,
+        "pid_started": psutil.Process(pid).create_time(),
+        "pid_mark": _mark(pid),
+        "host": socket.gethostname(),
+    }
+
+
+def is_alive(kept: dict[str, Any]) -> bool:
+    """Whether the process described by `identity` runs on this machine; a zombie does not."""
+    pid = kept.get("pid")
+    if not isinstance(pid, int) or pid <= 0:
+        return False
+    try:
+        process = psutil.Process(pid)
+        if process.status() in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD):
+            return False
+        if kept.get("pid_mark") and (mark := _mark(pid)):
+            return mark == kept["pid_mark"]
+        return abs(process.create_time() - float(kept.get("pid_started") or 0)) < CLOCK_SLACK
+    except psutil.NoSuchProcess:
+        return False
+    except psutil.AccessDenied:  # it exists and belongs to somebody else: not ours to call dead
+        return True
+
+
+def is_here(kept: dict[str, Any]) -> bool:
+    """Whether the process was started on this host, so that its pid means something here."""
+    return kept.get("host") in (None, "", socket.gethostname())
+
+
+def _mark(pid: int) -> str:
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        # The name, in brackets, may hold blanks and brackets: fields are counted from its end. Field 22 is starttime.
+        ticks = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    except (OSError, IndexError):
+        return ""
+    return f"{boot}:{ticks}"
+
+
+def group_members(group: int) -> list[int]:
+    """Pids of the process group that still run (zombies left out)."""
+    members = []
+    for process in psutil.process_iter(["status"]):
+        try:
+            if process.info["status"] != psutil.STATUS_ZOMBIE and os.getpgid(process.pid) == group:
+                members.append(process.pid)
+        except (ProcessLookupError, PermissionError, psutil.Error):
+            continue
+    return members

@@ -1,0 +1,291 @@
+"""Start a run's ranks, watch them, and write down how it ended when they cannot.
+
+    python -m sftkit.runs.supervisor RUN_DIR
+
+Started by `launch` and `Run.resume`. It leaves the process tree of the notebook (fork, then a session of its own), so
+that neither a closed terminal nor a kernel that ends its children reaches it, and writes only to files. It must start
+at once: standard library and psutil, nothing else.
+
+The ranks write `running`, `stopped` and `finished` themselves (rank 0). The supervisor writes `starting` before them and
+`failed` after them. SIGTERM (a machine that shuts down) asks for a checkpoint, like `Run.stop()`; a second one ends the
+run at once.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+import traceback
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import IO, Any
+
+from sftkit.runs import causes, folder as disk, hardware, process
+
+# Tests put a worker of their own here. Private; read from the environment of whoever launches.
+WORKER_VARIABLE = "SFTKIT_WORKER"
+# Seconds without a new status.json after which a running run counts as hung.
+HEARTBEAT_VARIABLE = "SFTKIT_HEARTBEAT_LIMIT"
+HEARTBEAT_LIMIT = 600.0
+POLL = 0.1  # seconds
+GRACE = 1.0  # seconds for the other ranks to tell their part once one has died
+TEARDOWN_LIMIT = 60.0  # seconds that ranks may take to leave after the run has ended
+PR_SET_PDEATHSIG = 1
+
+
+def start(folder: Path, *, resume: bool = False) -> None:
+    """Start the supervisor of `folder` and return once run.json names its pid. Raises OSError with the reason."""
+    with (folder / disk.LOG).open("ab") as log:
+        first = subprocess.run(
+            [sys.executable, "-m", "sftkit.runs.supervisor", str(folder), *(["--resume"] if resume else [])],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            check=False,
+        )
+    if first.returncode:
+        raise OSError(f"the supervisor did not start: {disk.tail(folder / disk.LOG, 3)}")
+
+
+@dataclass
+class Rank:
+    """One training process and how much of its log has been passed on to train.log."""
+
+    number: int
+    process: subprocess.Popen
+    log: Path
+    copied: int = 0
+
+
+@dataclass
+class Watch:
+    """What the supervisor knows of the run in hand."""
+
+    folder: Path
+    run: dict[str, Any]
+    ranks: list[Rank] = field(default_factory=list)
+    asked_to_end: int = 0
+    oom_before: int = field(default_factory=hardware.oom_kills)
+
+    @property
+    def state(self) -> str:
+        return disk.read_json(self.folder / disk.STATUS).get("state", "")
+
+
+def main(folder: Path, *, resume: bool = False) -> None:
+    """Become a process that belongs to nobody, then supervise."""
+    ready, tell = os.pipe()
+    if os.fork():
+        os.close(tell)
+        # The caller waits for this process: it ends when run.json names the supervisor's pid.
+        os._exit(0 if os.read(ready, 1) else 1)
+    os.close(ready)
+    os.setsid()
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    lock = _lock(folder)
+    watch = Watch(folder, _enter(folder, resume))
+    signal.signal(signal.SIGTERM, lambda *_: _asked_to_end(watch))
+    os.write(tell, b"1")
+    os.close(tell)
+    try:
+        supervise(watch)
+    except Exception:
+        traceback.print_exc()  # into train.log; readers see that the processes are gone
+    finally:
+        end(watch)
+        lock.close()
+        os.killpg(0, signal.SIGKILL)  # whatever a rank has left behind in our group, and ourselves
+
+
+def _lock(folder: Path) -> IO[str]:
+    """The right to be this folder's only supervisor, held as long as we live."""
+    lock = (folder / ".lock").open("w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        sys.exit("This run has a supervisor already.")
+    return lock
+
+
+def _enter(folder: Path, resume: bool) -> dict[str, Any]:
+    """Put ourselves into run.json and say `starting`. Returns run.json."""
+    run = {**disk.read_json(folder / disk.RUN), **process.identity(os.getpid())}
+    if resume:
+        run["resume"] = True
+        (folder / disk.STOP).unlink(missing_ok=True)
+    disk.write_json(folder / disk.RUN, run)
+    disk.write_status(folder, "starting")
+    return run
+
+
+def supervise(watch: Watch) -> None:
+    """Run the ranks to their end; once more with another port when the first one was taken in the meantime."""
+    for attempt in (1, 2):
+        start_ranks(watch)
+        reason = follow(watch)
+        end(watch)
+        if not reason or not watch.folder.is_dir():
+            return
+        if attempt == 1 and causes.port_taken(watch.folder, len(watch.ranks)) and watch.state == "starting":
+            print("The port was taken in the meantime: once more with another one.", flush=True)
+            continue
+        disk.write_status(watch.folder, "failed", reason)
+        print(f"The run failed: {reason}", flush=True)
+        return
+
+
+def start_ranks(watch: Watch) -> None:
+    """Start every rank, in the folder that the paths in the settings are relative to."""
+    count, port = int(watch.run.get("processes") or 1), hardware.free_port()
+    causes.forget(watch.folder)
+    disk.write_status(watch.folder, "starting")
+    command = shlex.split(os.environ.get(WORKER_VARIABLE, "")) or [
+        sys.executable,
+        "-m",
+        "sftkit.training.worker",
+    ]
+    watch.ranks = []
+    for number in range(count):
+        log = causes.rank_log(watch.folder, number)
+        with log.open("wb") as output:
+            started = subprocess.Popen(
+                [*command, str(watch.folder)],
+                cwd=watch.run.get("cwd") or None,
+                env=rank_environment(watch.run, number, count, port),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                preexec_fn=partial(_die_with, os.getpid()),
+            )
+        watch.ranks.append(Rank(number, started, log))
+
+
+def rank_environment(run: dict[str, Any], number: int, count: int, port: int) -> dict[str, str]:
+    """The environment of one rank: torch's rendezvous names, its share of the cores, the run's GPUs."""
+    wished = {
+        # A rank with more threads than its share of the cores slows all others down.
+        "OMP_NUM_THREADS": str(max(1, hardware.cpu_cores() // count)),
+        "OMP_WAIT_POLICY": "passive",  # active waiting doubles a step's time beside any other busy process
+        "PYTHONFAULTHANDLER": "1",  # a crash in native code says where
+        **({"GLOO_SOCKET_IFNAME": "lo"} if Path("/sys/class/net/lo").exists() else {}),
+    }
+    given = {
+        "RANK": str(number),
+        "LOCAL_RANK": str(number),
+        "WORLD_SIZE": str(count),
+        "LOCAL_WORLD_SIZE": str(count),
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+        "PYTHONUNBUFFERED": "1",
+    }
+    if run.get("gpus"):
+        given["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"  # ids as nvidia-smi counts them
+        given["CUDA_VISIBLE_DEVICES"] = ",".join(str(gpu) for gpu in run["gpus"])
+    return {**wished, **os.environ, **given}
+
+
+def follow(watch: Watch) -> str:
+    """Watch until the run has ended. Returns why it failed, or nothing when rank 0 has written its end itself."""
+    limit = float(os.environ.get(HEARTBEAT_VARIABLE) or HEARTBEAT_LIMIT)
+    # Both by the monotonic clock: a clock set back or forward must not end a run.
+    last_sign, last_seen = time.monotonic(), None
+    while True:
+        time.sleep(POLL)
+        pass_on(watch)
+        if not watch.folder.is_dir():
+            return "the run folder was deleted"
+        codes = [rank.process.poll() for rank in watch.ranks]
+        if all(code == 0 for code in codes):
+            return "" if watch.state in disk.ENDED else "the ranks left without a word on how the run ended"
+        if any(codes):
+            return _death(watch)
+        if watch.asked_to_end > 1:
+            return "ended by SIGTERM"
+        seen = _sign_of_life(watch.folder)
+        if seen != last_seen:
+            last_sign, last_seen = time.monotonic(), seen
+        silent, state = time.monotonic() - last_sign, watch.state
+        if state in disk.ENDED and silent > TEARDOWN_LIMIT:
+            return ""
+        if state in ("running", "stopping") and silent > limit:
+            return causes.hung(silent, [rank.process.pid for rank in watch.ranks])
+
+
+def _death(watch: Watch) -> str:
+    """A rank has left with an error: let the others say their part, then tell whose fault it was."""
+    exits: dict[int, int] = {}
+    deadline = time.monotonic() + GRACE
+    while time.monotonic() < deadline:
+        for rank in watch.ranks:
+            if (code := rank.process.poll()) is not None:
+                exits.setdefault(rank.number, code)
+        if len(exits) == len(watch.ranks):
+            break
+        time.sleep(0.02)
+    end(watch)
+    if watch.state in disk.ENDED:  # an abort while leaving: the work is done and on disk
+        return ""
+    return causes.first_cause(watch.folder, exits, out_of_memory=hardware.oom_kills() > watch.oom_before)
+
+
+def end(watch: Watch) -> None:
+    """End what is left of the ranks and pass on their last words."""
+    for rank in watch.ranks:
+        if rank.process.poll() is None:
+            rank.process.kill()
+    for rank in watch.ranks:
+        rank.process.wait()
+    pass_on(watch, to_the_end=True)
+
+
+def pass_on(watch: Watch, to_the_end: bool = False) -> None:
+    """Copy what the ranks have printed since the last look to train.log (our stdout), line by line."""
+    for rank in watch.ranks:
+        try:
+            with rank.log.open("rb") as log:
+                log.seek(rank.copied)
+                text = log.read()
+        except OSError:
+            continue
+        whole = text if to_the_end else text[: text.rfind(b"\n") + 1]
+        rank.copied += len(whole)
+        mark = f"[rank {rank.number}] ".encode() if len(watch.ranks) > 1 else b""
+        sys.stdout.buffer.write(b"".join(mark + line for line in whole.splitlines(keepends=True)))
+    sys.stdout.buffer.flush()
+
+
+def _sign_of_life(folder: Path) -> tuple[int, int] | None:
+    try:
+        status = (folder / disk.STATUS).stat()
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_ino
+
+
+def _asked_to_end(watch: Watch) -> None:
+    watch.asked_to_end += 1
+    if watch.folder.is_dir():
+        (watch.folder / disk.STOP).touch()
+
+
+_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
+
+
+def _die_with(supervisor: int) -> None:
+    """In the rank, before it becomes the worker: the kernel ends it when the supervisor dies, however it dies."""
+    if _LIBC:
+        _LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != supervisor:  # it died before the line above
+        os._exit(1)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]).absolute(), resume="--resume" in sys.argv[2:])
