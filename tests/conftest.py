@@ -1,0 +1,104 @@
+"""What many tests need: a very small model, and rows to train it on. No torch is imported here."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+
+TEXT = [
+    "User:\nWhat is the capital of France?\n\nAssistant:\nThe capital of France is Paris.",
+    "Add 12 and 30. The sum is 42. Write it in capitals: HELLO. I don't know. I cannot help with that.",
+    "法国的首都是巴黎。我不知道。一加一等于二。",
+    "The quick brown fox jumps over the lazy dog, 0123456789 times; (so they say)!",
+]
+
+
+def write_tokenizer(folder: Path, *, bos: str | None = "<s>", chat_template: str | None = None, extra: tuple[str, ...] = ()) -> None:  # fmt: skip
+    """A byte-level BPE of 384 tokens. With `bos`, every text starts with it, as Llama's tokenizers do."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    special = [*([bos] if bos else []), "</s>", "<pad>", *extra]
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    trainer = trainers.BpeTrainer(
+        vocab_size=384, special_tokens=special, initial_alphabet=alphabet, show_progress=False
+    )
+    tokenizer.train_from_iterator(TEXT * 4, trainer)
+    if bos:
+        ids = [(bos, tokenizer.token_to_id(bos))]
+        tokenizer.post_processor = processors.TemplateProcessing(single=f"{bos} $A", special_tokens=ids)
+    folder.mkdir(parents=True, exist_ok=True)
+    tokenizer.save(str(folder / "tokenizer.json"))
+    settings = {"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": "</s>", "pad_token": "<pad>"}
+    settings |= {"bos_token": bos} if bos else {}
+    settings |= {"chat_template": chat_template} if chat_template else {}
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings), encoding="utf-8")
+
+
+def write_model(
+    folder: Path, *, hidden: int = 32, layers: int = 2, vocabulary: int = 384, seed: int = 0
+) -> None:
+    """A Llama with random weights: about 50,000 of them at these sizes."""
+    heads, kv_heads, inner = 4, 2, 2 * hidden
+    small = hidden * kv_heads // heads
+    config = {
+        "architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": hidden,
+        "intermediate_size": inner, "num_hidden_layers": layers, "num_attention_heads": heads,
+        "num_key_value_heads": kv_heads, "vocab_size": vocabulary, "max_position_embeddings": 512,
+        "rms_norm_eps": 1e-5, "tie_word_embeddings": False, "bos_token_id": 0, "eos_token_id": 1,
+        "pad_token_id": 2, "torch_dtype": "float32",
+    }  # fmt: skip
+    shapes = {"model.embed_tokens.weight": (vocabulary, hidden), "lm_head.weight": (vocabulary, hidden)}
+    for layer in range(layers):
+        part = f"model.layers.{layer}."
+        for name, shape in {
+            "self_attn.q_proj": (hidden, hidden), "self_attn.k_proj": (small, hidden),
+            "self_attn.v_proj": (small, hidden), "self_attn.o_proj": (hidden, hidden),
+            "mlp.gate_proj": (inner, hidden), "mlp.up_proj": (inner, hidden), "mlp.down_proj": (hidden, inner),
+        }.items():  # fmt: skip
+            shapes[f"{part}{name}.weight"] = shape
+    random = np.random.default_rng(seed)
+    weights = {name: random.normal(0, 0.08, shape).astype(np.float32) for name, shape in shapes.items()}
+    norms = ["model.norm.weight"]
+    norms += [f"model.layers.{layer}.{norm}.weight" for layer in range(layers) for norm in ("input_layernorm", "post_attention_layernorm")]  # fmt: skip
+    weights |= {name: np.ones(hidden, np.float32) for name in norms}
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+
+
+def write_rows(path: Path, count: int, seed: int = 0) -> Path:
+    """Sums as prompt and response rows, of lengths that differ, with a task."""
+    random = np.random.default_rng(seed)
+    with path.open("w", encoding="utf-8") as file:
+        for _ in range(count):
+            a, b = random.integers(0, 99, 2)
+            more = " 法国的首都是巴黎。" * int(random.integers(0, 3))
+            answer = f"The sum is {a + b}." if random.random() < 0.6 else f"{a + b}"
+            row = {
+                "prompt": f"Add {a} and {b}.{more}",
+                "response": answer,
+                "task": "sum" if more else "plain sum",
+            }
+            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+    return path
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a Llama with 50,000 random weights and a tokenizer of its own, which has no chat template."""
+    folder = tmp_path_factory.mktemp("tiny_model")
+    write_tokenizer(folder)
+    write_model(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_rows(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """64 rows of prompt, response and task."""
+    return write_rows(tmp_path_factory.mktemp("tiny_rows") / "train.jsonl", 64)
