@@ -20,6 +20,7 @@ from typing import Any
 
 import pandas as pd
 
+from sftkit.data.reading import is_hub_id
 from sftkit.errors import GenerationError
 from sftkit.generation.prompts import Prompts, read_prompts
 from sftkit.generation.table import Generations
@@ -42,8 +43,8 @@ def generate(
 ) -> Generations:
     """Answers of every model to every prompt.
 
-    models: {name: model folder, Hub id, or Run}; the first is the baseline. prompts: a JSON-lines file, DataFrame or
-    list (see read_prompts). temperature 0 is greedy. gpus: ids of the cards to use, [] for the CPU, None for
+    models: {name: model folder, Hub id, or Run}; the first is the baseline. prompts: a JSONL, JSON, CSV or Parquet file,
+    a DataFrame or a list (see read_prompts). temperature 0 is greedy. gpus: ids of the cards to use, [] for the CPU, None for
     whatever is visible; bf16 on a GPU, fp32 on a CPU. Each model is asked with its own chat template; one without
     gets that of the others when they share one, else the project's "plain" (recorded in `sampling["template"]`).
 
@@ -85,15 +86,9 @@ def model_path(name: str, model: Any) -> str:
                 f"model {name!r}: {folder} holds no config.json; is it a Hugging Face model?"
             )
         return str(folder.resolve())
-    if _looks_local(str(model)):
+    if not is_hub_id(model) or Path(str(model).split("/")[0]).is_dir():  # then it is a mistyped path
         raise GenerationError(f"model {name!r}: no folder {folder}")
     return str(model)
-
-
-def _looks_local(text: str) -> bool:
-    """Not an owner/name of the Hub, or one whose owner is a folder here (then it is a mistyped path)."""
-    owner, _, name = text.partition("/")
-    return text.startswith((".", "/", "~")) or "/" in name or not name or Path(owner).is_dir()
 
 
 def _check(sampling: dict[str, Any], batch_size: int) -> None:

@@ -1,14 +1,15 @@
-"""Prompts to be answered, from a JSON-lines file, a DataFrame or a list, as one table."""
+"""What models are asked: prompts from a file, a DataFrame or a list, and the chat template for each model."""
 
 from __future__ import annotations
 
-import json
 import warnings
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from sftkit.data.reading import read_rows
+from sftkit.data.templates import PLAIN
 from sftkit.errors import DataError
 from sftkit.generation.table import Messages, as_messages, prompt_id_of
 
@@ -39,22 +40,7 @@ def read_prompts(prompts: Prompts, limit: int | None = None) -> list[dict[str, A
 def _records(prompts: Prompts) -> Any:
     if isinstance(prompts, pd.DataFrame):
         return prompts.to_dict("records")
-    if isinstance(prompts, (str, Path)):
-        return _lines(Path(prompts))
-    return prompts
-
-
-def _lines(path: Path) -> Any:
-    if not path.is_file():
-        raise DataError("no such file: give a JSON-lines file with a column prompt or messages", file=path)
-    with path.open(encoding="utf-8") as stream:
-        for number, line in enumerate(stream, 1):
-            if not line.strip():
-                continue
-            try:
-                yield json.loads(line)
-            except ValueError as error:
-                raise DataError(f"not JSON: {error}", file=path, row=number) from error
+    return read_rows(prompts) if isinstance(prompts, (str, Path)) else prompts
 
 
 def _prompt(record: Any) -> dict[str, Any]:
@@ -98,3 +84,17 @@ def _unique(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
             f"{len(rows) - len(first)} prompt(s) occur more than once and are asked once", stacklevel=4
         )
     return list(first.values())
+
+
+def choose_templates(own: dict[str, str | None]) -> dict[str, tuple[str, str]]:
+    """{model: (template, where it is from)}: its own; else the only one that the others have; else the default.
+
+    So a base model without a template is asked with the very text that its tuned child is asked with.
+    """
+    given = {name: text for name, text in own.items() if text}
+    lender = next(iter(given), None)
+    if len(set(given.values())) == 1:
+        rest = (given[lender], f"lent by {lender}" if given[lender] != PLAIN else "plain")
+    else:
+        rest = (PLAIN, "plain")
+    return {name: (text, "plain" if text == PLAIN else "own") if text else rest for name, text in own.items()}

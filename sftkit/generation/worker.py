@@ -19,9 +19,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig, set_seed
+from transformers import AutoModelForCausalLM, GenerationConfig, set_seed
 
-from sftkit.data.templates import PLAIN
+from sftkit.data import ChatTemplate, Vocabulary
+from sftkit.generation.prompts import choose_templates
 
 PARENT = os.getppid()
 PIECE = 1 << 20  # bytes of a weight file read at one place
@@ -32,14 +33,14 @@ def main(job_dir: Path) -> None:
     """Answer every prompt with every model, one model in memory at a time."""
     job = json.loads((job_dir / "job.json").read_text(encoding="utf-8"))
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    tokenizers = {m["name"]: AutoTokenizer.from_pretrained(m["path"]) for m in job["models"]}
-    templates = choose_templates({name: tok.chat_template for name, tok in tokenizers.items()})
+    vocabularies = {m["name"]: Vocabulary.load(m["path"]) for m in job["models"]}
+    templates = choose_templates({name: v.chat_template for name, v in vocabularies.items()})
     current = None
     try:
         with (job_dir / "answers.jsonl").open("a", encoding="utf-8") as out:
             for entry in job["models"]:
                 current = entry["name"]
-                for answer in answer_all(entry, tokenizers[current], templates[current], job, device):
+                for answer in answer_all(entry, vocabularies[current], templates[current], job, device):
                     out.write(json.dumps(answer, ensure_ascii=False) + "\n")
                     out.flush()
                 if device.type == "cuda":
@@ -56,29 +57,17 @@ class ModelFailed(Exception):
         super().__init__(str(error))
 
 
-def choose_templates(own: dict[str, str | None]) -> dict[str, tuple[str, str]]:
-    """{model: (template, where it is from)}: its own; else the only one that the others have; else the default.
-
-    So a base model without a template is asked with the very text that its tuned child is asked with.
-    """
-    given = {name: text for name, text in own.items() if text}
-    lender = next(iter(given), None)
-    if len(set(given.values())) == 1:
-        rest = (given[lender], f"lent by {lender}" if given[lender] != PLAIN else "plain")
-    else:
-        rest = (PLAIN, "plain")
-    return {name: (text, "plain" if text == PLAIN else "own") if text else rest for name, text in own.items()}
-
-
 def answer_all(
-    entry: dict, tokenizer: Any, template: tuple[str, str], job: dict, device: torch.device
+    entry: dict, vocabulary: Vocabulary, template: tuple[str, str], job: dict, device: torch.device
 ) -> Iterator[dict]:
     """Every prompt of the job answered by one model, longest prompts first (out of memory shows at once)."""
     set_seed(job["seed"])
     dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
     model = AutoModelForCausalLM.from_pretrained(entry["path"], dtype=dtype).to(device).eval()
-    eos = end_tokens(model, tokenizer)
-    pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else min(eos, default=0)
+    chat = ChatTemplate.build(template[0], vocabulary)
+    eos = end_tokens(model, vocabulary, chat)
+    pad = vocabulary.id(vocabulary.tokens.get("pad_token"))
+    pad = pad if pad is not None else min(eos, default=0)
     # our own settings only: a model's generation_config may carry sampling or penalties nobody asked for
     model.generation_config = GenerationConfig(eos_token_id=sorted(eos) or None, pad_token_id=pad)
     stamp = {
@@ -86,35 +75,37 @@ def answer_all(
         "sampling": job["sampling"] | {"template": template[1], "dtype": str(dtype).removeprefix("torch.")},
         "fingerprint": fingerprint(entry["path"], model.config),
     }
-    for batch in batches(job["prompts"], tokenizer, template[0], job["batch_size"]):
+    for batch in batches(job["prompts"], vocabulary, chat, job["batch_size"]):
         if os.getppid() != PARENT:
             sys.exit("the process that asked for these answers is gone")
         started = time.perf_counter()
         outputs = answer_batch(model, [ids for _, ids in batch], pad, job["sampling"], device)
         seconds = (time.perf_counter() - started) / len(batch)
         for (prompt_id, _), new in zip(batch, outputs, strict=True):
-            yield stamp | decode(new, eos, tokenizer) | {"prompt_id": prompt_id, "seconds": seconds}
+            yield stamp | decode(new, eos, vocabulary) | {"prompt_id": prompt_id, "seconds": seconds}
 
 
-def end_tokens(model: Any, tokenizer: Any) -> set[int]:
-    """Every token that ends an answer: the tokenizer's, and those that the model's own files name."""
+def end_tokens(model: Any, vocabulary: Vocabulary, chat: ChatTemplate) -> set[int]:
+    """Every token that ends an answer: the tokenizer's, the template's, and those that the model's files name."""
     named = model.generation_config.eos_token_id if model.generation_config else None
     named = named if named is not None else model.config.eos_token_id
     listed = named if isinstance(named, (list, tuple)) else [named]
-    return {token for token in [*listed, tokenizer.eos_token_id] if token is not None}
+    return {
+        token
+        for token in [*listed, vocabulary.id(vocabulary.eos), vocabulary.id(chat.end.strip())]
+        if token is not None
+    }
 
 
 def batches(
-    prompts: list[dict], tokenizer: Any, template: str, size: int
+    prompts: list[dict], vocabulary: Vocabulary, chat: ChatTemplate, size: int
 ) -> Iterator[list[tuple[str, list[int]]]]:
     """Lists of (prompt_id, token ids), prompts of similar length together so that padding is small."""
     ids = []
     for prompt in prompts:
-        text = tokenizer.apply_chat_template(
-            prompt["messages"], chat_template=template, add_generation_prompt=True, tokenize=False
-        )
+        text = chat.render(prompt["messages"], add_generation_prompt=True)
         # the template has written BOS where it belongs
-        ids.append((prompt["prompt_id"], tokenizer(text, add_special_tokens=False)["input_ids"]))
+        ids.append((prompt["prompt_id"], vocabulary.tokenizer.encode(text, add_special_tokens=False).ids))
     ids.sort(key=lambda pair: -len(pair[1]))
     for start in range(0, len(ids), size):
         yield ids[start : start + size]
@@ -146,11 +137,11 @@ def answer_batch(
     return out[:, width:].tolist()
 
 
-def decode(new: list[int], eos: set[int], tokenizer: Any) -> dict[str, Any]:
+def decode(new: list[int], eos: set[int], vocabulary: Vocabulary) -> dict[str, Any]:
     """Response text up to the end token. Without one it was cut by the limit, and says so."""
     end = next((i for i, token in enumerate(new) if token in eos), None)
     kept = new if end is None else new[:end]
-    text = tokenizer.decode(kept, skip_special_tokens=True)
+    text = vocabulary.tokenizer.decode(kept, skip_special_tokens=True)
     return {
         "response": text.strip(),
         "finish_reason": "length" if end is None else "stop",
