@@ -1,22 +1,31 @@
 """preflight: everything that is wrong, doubtful or worth knowing about settings, before a process starts.
 
-A check is one small generator that takes a `Look` (settings and what has been read for them) and yields findings:
+A check is one small generator that takes a `Look` (the settings and what has been read for them) and yields findings:
 
     @check
-    def batch_larger_than_data(look):
-        if look.rows and look.rows < look.config.train_batch_size:
-            yield Finding("stop", "train_batch_size", "…", fix={"train_batch_size": look.rows}, fix_label="…")
+    def eval_steps_without_eval_set(look):
+        if look.config.eval_steps > 0 and not look.config.eval_dataset:
+            yield Finding("warn", "eval_steps", "…", {"eval_steps": -1}, "Leave it at -1")
 
 Adding a check is adding such a function to one of the modules in CHECKS. No torch, no network.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from sftkit.config import SFTConfig
+from sftkit.errors import ConfigError, Fault
+
+if TYPE_CHECKING:
+    from sftkit.runs.look import Look
+
+CHECKS = ("check_files", "check_settings", "check_data", "check_figures")
+LEVELS = ("stop", "warn", "inform")
 
 
 @dataclass(frozen=True)
@@ -29,13 +38,69 @@ class Finding:
     fix: dict[str, Any] = field(default_factory=dict)
     fix_label: str = ""
 
-    def apply(self, config: SFTConfig) -> SFTConfig:
+    def apply(self, config: SFTConfig | Mapping[str, Any]) -> SFTConfig:
         """The settings with the fix carried out; the same settings where there is none."""
-        return config.with_(**self.fix) if self.fix else config
+        settings = config.to_dict() if isinstance(config, SFTConfig) else dict(config)
+        return SFTConfig(**{**settings, **self.fix})
 
     def __str__(self) -> str:
-        return f"{self.field}: {self.message}" + (f" Fix: {self.fix_label}." if self.fix_label else "")
+        where = f"{self.field}: " if self.field else ""
+        return where + self.message + (f" Fix: {self.fix_label}." if self.fix_label else "")
 
 
-def preflight(config: SFTConfig, runs_dir: str | Path = "runs") -> list[Finding]:
-    return []
+Check = Callable[["Look"], Iterator[Finding]]
+_checks: list[Check] = []
+
+
+def check(function: Check) -> Check:
+    """Enter a check into the list that `preflight` goes through."""
+    _checks.append(function)
+    return function
+
+
+def preflight(config: SFTConfig | Mapping[str, Any], runs_dir: str | Path = "runs") -> list[Finding]:
+    """All findings about settings, the grave ones first; none is left out because of another.
+
+    Takes a config, or a mapping of settings that may not make one (as in a form while it is being filled in).
+    """
+    from sftkit.runs.look import Look
+
+    if not isinstance(config, SFTConfig):
+        try:
+            config = SFTConfig(**config)
+        except ConfigError as error:
+            return [_from_fault(fault, config) for fault in error.faults]
+    for module in CHECKS:
+        import_module(f"sftkit.runs.{module}")
+    look = Look(config, Path(runs_dir))
+    found = [finding for function in _checks for finding in _run(function, look)]
+    return sorted(found, key=lambda finding: LEVELS.index(finding.level))
+
+
+def _run(function: Check, look: Look) -> list[Finding]:
+    """A check that breaks is said to be broken; the others still speak."""
+    try:
+        return list(function(look))
+    except Exception as error:
+        name = function.__name__.replace("_", " ")
+        return [Finding("warn", "", f"The check “{name}” could not be made: {type(error).__name__}: {error}")]
+
+
+def _from_fault(fault: Fault, settings: Mapping[str, Any]) -> Finding:
+    fix = _nearest_batch(settings) if fault.field == "train_batch_size" else {}
+    label = f"Set train_batch_size={fix['train_batch_size']}" if fix else ""
+    return Finding("stop", fault.field, f"{fault.message} {fault.fix}".strip(), fix, label)
+
+
+def _nearest_batch(settings: Mapping[str, Any]) -> dict[str, int]:
+    """The multiple of micro batch x processes next to the batch that was asked for."""
+
+    def setting(name: str) -> Any:
+        return settings.get(name, SFTConfig.model_fields[name].default)
+
+    batch, micro = setting("train_batch_size"), setting("micro_train_batch_size")
+    ranks = setting("num_processes") or len(setting("gpus") or ()) or 1
+    if not all(isinstance(number, int) and number > 0 for number in (batch, micro, ranks)):
+        return {}
+    unit = micro * ranks
+    return {"train_batch_size": max(1, round(batch / unit)) * unit} if batch % unit else {}

@@ -15,7 +15,8 @@ from typing import Any
 
 from sftkit.config import SFTConfig
 from sftkit.errors import LaunchError
-from sftkit.runs import folder as disk, supervisor
+from sftkit.runs import facts, supervisor
+from sftkit.runs import folder as disk
 from sftkit.runs.findings import Finding, preflight
 from sftkit.runs.run import Run
 
@@ -67,7 +68,7 @@ def _record(config: SFTConfig, folder: Path) -> dict[str, Any]:
         "python": sys.executable,
         "versions": _versions(),
         "git_commit": _git_commit(cwd),
-        "data": [],
+        "data": facts.of_config(config),
         "gpus": list(config.gpus or ()),
         "processes": config.processes,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),

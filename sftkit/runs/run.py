@@ -20,11 +20,11 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import psutil
 
 from sftkit.config import SFTConfig
 from sftkit.errors import RunError, RunNotFound
-from sftkit.runs import folder as disk, process, supervisor
+from sftkit.runs import folder as disk
+from sftkit.runs import process, supervisor
 
 METRICS = (
     "step", "epoch", "loss", "learning_rate", "grad_norm", "tokens", "tokens_per_second", "seconds", "memory_mb",

@@ -27,7 +27,8 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
-from sftkit.runs import causes, folder as disk, hardware, process
+from sftkit.runs import causes, hardware, process
+from sftkit.runs import folder as disk
 
 # Tests put a worker of their own here. Private; read from the environment of whoever launches.
 WORKER_VARIABLE = "SFTKIT_WORKER"
@@ -96,6 +97,10 @@ def main(folder: Path, *, resume: bool = False) -> None:
     os.write(tell, b"1")
     os.close(tell)
     try:
+        if any(file.get("sha256") is None for file in watch.run.get("data", [])):
+            subprocess.Popen(
+                [sys.executable, "-m", "sftkit.runs.facts", str(folder)], stdin=subprocess.DEVNULL
+            )
         supervise(watch)
     except Exception:
         traceback.print_exc()  # into train.log; readers see that the processes are gone

@@ -1,0 +1,153 @@
+"""Preflight checks of the rows: columns, empty answers, what is cut, and what the eval set shares with training."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from sftkit.data import Example
+from sftkit.errors import DataError
+from sftkit.runs.findings import Finding, check
+from sftkit.runs.look import Look
+
+# Names that data sets give to the two columns, the likeliest first.
+PROMPTS = "prompt question instruction query input problem user human text_input source".split()
+ANSWERS = "response answer output completion chosen target solution reply assistant gpt label".split()
+CONVERSATIONS = "messages conversations conversation chat dialogue".split()
+SPLITS = {"train": "dataset", "eval": "eval_dataset"}
+MANY_CUT = 0.05  # share of rows cut at max_len that is worth a word
+
+
+@check
+def columns_are_there(look: Look) -> Iterator[Finding]:
+    for split, field in SPLITS.items():
+        rows = look.train if split == "train" else look.eval
+        columns = look.columns(split)
+        if not rows.rows or not isinstance(columns, DataError):
+            continue
+        fix = proposed_mapping(rows.rows[:1000])
+        label = "Set " + ", ".join(f"{name}={value!r}" for name, value in fix.items()) if fix else ""
+        named = look.config.input_key not in rows.rows[0]
+        yield Finding("stop", ("input_key" if named else "output_key") if split == "train" else field, str(columns), fix, label)  # fmt: skip
+
+
+def proposed_mapping(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """The columns that most likely hold prompt and answer: by their names, else the only two that hold text."""
+    names = list(dict.fromkeys(key for row in rows for key in row))
+    by_low = {name.lower(): name for name in reversed(names)}
+    for talk in CONVERSATIONS:
+        if talk in by_low and isinstance(rows[0].get(by_low[talk]), list):
+            return {"input_key": by_low[talk], "output_key": None}
+    prompt = next((by_low[name] for name in PROMPTS if name in by_low), None)
+    answer = next((by_low[name] for name in ANSWERS if name in by_low and by_low[name] != prompt), None)
+    if prompt and answer:
+        return {"input_key": prompt, "output_key": answer}
+    texts = [name for name in names if all(isinstance(row.get(name), str) for row in rows)]
+    if len(texts) == 2:
+        first = prompt if prompt in texts else next((name for name in texts if name != answer), texts[0])
+        return {"input_key": first, "output_key": next(name for name in texts if name != first)}
+    return {}
+
+
+@check
+def rows_have_shape(look: Look) -> Iterator[Finding]:
+    for split, field in SPLITS.items():
+        if faults := look.faulty_rows[split]:
+            count = "1 row cannot" if len(faults) == 1 else f"{len(faults)} rows cannot"
+            yield Finding("stop", field, f"{count} be used. The first: {faults[0]}")
+
+
+@check
+def rows_are_not_empty(look: Look) -> Iterator[Finding]:
+    for split, field in SPLITS.items():
+        examples = look.examples[split]
+        for what, empty in (
+            ("prompt", [example.row for example in examples if not prompt_of(example)]),
+            ("answer", [example.row for example in examples if not answer_of(example)]),
+        ):
+            if not empty:
+                continue
+            everywhere = len(empty) == len(examples)
+            effect = "it trains nothing" if what == "answer" else "the answer is taught to no question"
+            count = "every row" if everywhere else f"{len(empty)} of {len(examples)} rows"
+            level = "stop" if everywhere and what == "answer" else "warn"
+            yield Finding(level, field, f"{count} has an empty {what} (the first: row {empty[0]}): {effect}.")
+
+
+@check
+def tokens_are_trained(look: Look) -> Iterator[Finding]:
+    seen = look.encoded
+    if isinstance(seen, DataError):
+        yield Finding(
+            "stop", "apply_chat_template" if look.config.apply_chat_template else "pretrain", str(seen)
+        )
+        return
+    if not seen:
+        return
+    cut = [row for row in seen if row.truncated]
+    idle = [row for row in seen if not row.loss_mask.any()]
+    of = f"of {len(seen)} rows" + (" looked at" if len(seen) < look.rows_used else "")
+    if len(idle) == len(seen):
+        yield Finding(
+            "stop", "max_len" if cut else "dataset", f"None {of} has a token to train on: {_why_idle(cut)}."
+        )
+    elif idle:
+        yield Finding("warn", "dataset", f"{len(idle)} {of} have no token to train on (row {idle[0].row} for one): {_why_idle(cut)}.")  # fmt: skip
+    if cut:
+        level = "warn" if len(cut) > MANY_CUT * len(seen) else "inform"
+        yield Finding(level, "max_len", f"{len(cut)} {of} are longer than max_len {look.config.max_len} and are cut; a cut answer is not taught to end.")  # fmt: skip
+
+
+def _why_idle(cut: list) -> str:
+    return "the prompt alone fills max_len" if cut else "the answers are empty"
+
+
+@check
+def eval_rows_in_training(look: Look) -> Iterator[Finding]:
+    train, evals = look.examples["train"], look.examples["eval"]
+    if not train or not evals:
+        return
+    if look.config.dataset == look.config.eval_dataset:
+        yield Finding("warn", "eval_dataset", "It is the training data itself: the eval loss will say nothing about new rows.")  # fmt: skip
+        return
+    known = {_prompt_key(example) for example in train}
+    shared = [example for example in evals if _prompt_key(example) in known]
+    if shared:
+        answers = {_key(example) for example in train}
+        same = sum(_key(example) in answers for example in shared)
+        first = "" if look.train.whole else f" (in the first {len(train)} training rows)"
+        yield Finding("warn", "eval_dataset", f"{len(shared)} of {len(evals)} eval prompts are in the training data too{first}, {same} of them with the same answer. The first: row {shared[0].row}.")  # fmt: skip
+
+
+@check
+def tasks_missing_from_eval(look: Look) -> Iterator[Finding]:
+    tasks = {split: {example.task for example in look.examples[split] if example.task} for split in SPLITS}
+    missing = sorted(tasks["train"] - tasks["eval"])
+    if look.examples["eval"] and missing:
+        named = ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
+        yield Finding(
+            "warn",
+            "eval_dataset",
+            f"Trained but never evaluated: {named} (by column {look.config.task_key}).",
+        )
+
+
+def prompt_of(example: Example) -> str:
+    """All that is asked, without blanks around it."""
+    return "".join(turn["content"] for turn in example.messages if turn["role"] != "assistant").strip()
+
+
+def answer_of(example: Example) -> str:
+    """All that is answered, without blanks around it."""
+    return "".join(turn["content"] for turn in example.messages if turn["role"] == "assistant").strip()
+
+
+def _prompt_key(example: Example) -> str:
+    """What comes before the last answer, word for word but for blanks."""
+    turns = example.messages[:-1] if example.messages[-1]["role"] == "assistant" else example.messages
+    return json.dumps([[turn["role"], " ".join(turn["content"].split())] for turn in turns])
+
+
+def _key(example: Example) -> str:
+    return json.dumps([[turn["role"], " ".join(turn["content"].split())] for turn in example.messages])

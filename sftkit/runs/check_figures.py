@@ -1,0 +1,49 @@
+"""What preflight works out from settings and data: rows, steps, warm-up, tokens. Nothing here stops a run."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from sftkit.errors import DataError
+from sftkit.runs.findings import Finding, check
+from sftkit.runs.look import Look
+
+
+@check
+def rows_and_tokens(look: Look) -> Iterator[Finding]:
+    if not look.train.rows:
+        return
+    about = "" if look.train.whole else "about "
+    words = f"{about}{look.rows_used:,} rows"
+    seen = look.encoded
+    if seen and not isinstance(seen, DataError):
+        each = sum(len(row.input_ids) for row in seen) / len(seen)
+        trained = sum(int(row.loss_mask.sum()) for row in seen) / len(seen)
+        words += f" of {each:.0f} tokens on average, {trained:.0f} of them trained: {_round(trained * look.rows_used)} trained tokens an epoch"  # fmt: skip
+    yield Finding("inform", "dataset", words + ".")
+
+
+@check
+def batch_and_steps(look: Look) -> Iterator[Finding]:
+    config = look.config
+    ranks = config.processes
+    many = f"{ranks} processes" if ranks > 1 else "1 process"
+    parts = f"{config.micro_train_batch_size} rows x {config.accumulation()} accumulated x {many}"
+    yield Finding("inform", "train_batch_size", f"One optimizer step is {parts}.")
+    if look.train.rows:
+        an_epoch = steps_an_epoch(look.rows_used, config.train_batch_size)
+        total = an_epoch * config.max_epochs
+        warm = math.ceil(config.lr_warmup_ratio * total)
+        about = "" if look.train.whole else "about "
+        yield Finding("inform", "max_epochs", f"{about}{an_epoch:,} steps an epoch, {total:,} in all, {warm:,} of them warm-up.")  # fmt: skip
+
+
+def steps_an_epoch(rows: int, batch: int) -> int:
+    """Optimizer steps of one pass; the last one may hold fewer rows than a batch."""
+    return math.ceil(rows / batch)
+
+
+def _round(count: float) -> str:
+    """Two or three digits are all a sample of rows can tell."""
+    return f"about {float(f'{count:.2g}'):,.0f}"

@@ -1,0 +1,207 @@
+"""Preflight checks of paths: the model, the data, where the results go, and whether they fit there."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from sftkit.data import is_hub_id
+from sftkit.data.reading import READERS
+from sftkit.runs import folder as disk
+from sftkit.runs.findings import Finding, check
+from sftkit.runs.look import Look, existing
+
+# Bytes a weight: fp32 master, two fp32 Adam moments, and the weights themselves.
+CHECKPOINT_BYTES, MODEL_BYTES = 16, 4
+
+
+@check
+def model_is_there(look: Look) -> Iterator[Finding]:
+    name = look.config.pretrain
+    if look.model is not None:
+        return
+    if Path(name).is_file():
+        yield Finding(
+            "stop", "pretrain", f"{name} is a file; the model is the folder that holds config.json."
+        )
+    elif not is_hub_id(name) or _starts_with_a_folder(name):
+        near = _nearest_paths(name, lambda path: (path / "config.json").is_file())
+        yield _not_there("pretrain", f"There is no model folder {name}.", near)
+    elif os.environ.get("HF_HUB_OFFLINE") in ("1", "true", "True") and not _in_hub_cache(name):
+        yield Finding(
+            "stop", "pretrain", f"{name} is not in this machine's hub cache, and HF_HUB_OFFLINE is set."
+        )
+    elif not _in_hub_cache(name):
+        yield Finding("warn", "pretrain", f"{name} is no folder here: the run will fetch it from the hub.")
+
+
+@check
+def model_is_complete(look: Look) -> Iterator[Finding]:
+    if look.model is None:
+        return
+    missing = []
+    if not (look.model / "config.json").is_file():
+        missing.append("config.json")
+    if not (look.model / "tokenizer.json").is_file():
+        missing.append("tokenizer.json")
+    index = look.model / "model.safetensors.index.json"
+    if index.is_file():
+        shards = set(disk.read_json(index).get("weight_map", {}).values())
+        missing += sorted(shard for shard in shards if not (look.model / shard).is_file())
+    elif not [*look.model.glob("*.safetensors"), *look.model.glob("pytorch_model*.bin")]:
+        missing.append("weights (model.safetensors)")
+    if missing:
+        yield Finding("stop", "pretrain", f"{look.model} is not a whole model: no {', no '.join(missing)}.")
+
+
+@check
+def data_is_there(look: Look) -> Iterator[Finding]:
+    for field in ("dataset", "eval_dataset"):
+        name = getattr(look.config, field)
+        if not name or Path(name).is_file():
+            continue
+        path = Path(name)
+        if path.is_dir():
+            inside = sorted(item.name for item in path.iterdir() if item.suffix.lower() in READERS)
+            first = str(Path(name) / inside[0]) if inside else ""
+            label = f"Use {first}" if inside else ""
+            has = f"It has {', '.join(inside[:5])}." if inside else "It has none of a known kind."
+            yield Finding("stop", field, f"{name} is a folder; name a file in it. {has}", {field: first} if inside else {}, label)  # fmt: skip
+        elif is_hub_id(name) and not _starts_with_a_folder(name):
+            yield Finding(
+                "inform", field, f"{name} is no file here: the run will fetch it from the hub, unchecked."
+            )
+        else:
+            near = _nearest_paths(name, lambda item: item.suffix.lower() in READERS)
+            yield _not_there(field, f"There is no file {name}.", near)
+
+
+@check
+def data_can_be_read(look: Look) -> Iterator[Finding]:
+    for field, rows in (("dataset", look.train), ("eval_dataset", look.eval)):
+        name = getattr(look.config, field)
+        if rows.error and Path(name).is_file():
+            yield Finding("stop", field, str(rows.error))
+
+
+@check
+def results_can_be_written(look: Look) -> Iterator[Finding]:
+    places = {"save_path": look.config.save_path, "ckpt_path": look.config.ckpt_path, "": look.runs_dir}
+    for field, place in places.items():
+        if not place:
+            continue
+        path = Path(place)
+        above = existing(path)
+        if not above.is_dir():
+            yield Finding("stop", field, f"{place} cannot be a folder: {above} is a file.")
+        elif not os.access(above, os.W_OK | os.X_OK):
+            what = "the run folders" if not field else "the results"
+            yield Finding(
+                "stop", field, f"{place} is not writable, so {what} have no place: {above} refuses."
+            )
+
+
+@check
+def save_path_is_free(look: Look) -> Iterator[Finding]:
+    if not (place := look.config.save_path):
+        return
+    path = Path(place)
+    if look.model is not None and path.exists() and path.samefile(look.model):
+        yield Finding("stop", "save_path", "This is the model you start from: it would be overwritten.", {"save_path": None}, "Save in the run's own folder")  # fmt: skip
+    elif (path / "config.json").is_file():
+        yield Finding("warn", "save_path", f"{place} holds a model already: it will be overwritten.", {"save_path": None}, "Save in the run's own folder")  # fmt: skip
+
+
+@check
+def results_fit_on_disk(look: Look) -> Iterator[Finding]:
+    if not (weights := look.parameters):
+        return
+    config = look.config
+    kept = (
+        config.max_ckpt_num + 1 if config.save_steps > 0 else 1
+    )  # the oldest goes after the newest is whole
+    needs: dict[
+        int, tuple[Path, int, int]
+    ] = {}  # by disk: a place on it, least bytes, bytes with every checkpoint
+    for place, least, most in (
+        (Path(config.save_path or look.runs_dir), weights * MODEL_BYTES, weights * MODEL_BYTES),
+        (
+            Path(config.ckpt_path or look.runs_dir),
+            weights * CHECKPOINT_BYTES,
+            weights * CHECKPOINT_BYTES * kept,
+        ),
+    ):
+        device = existing(place).stat().st_dev
+        _, before_least, before_most = needs.get(device, (place, 0, 0))
+        needs[device] = (place, before_least + least, before_most + most)
+    for place, least, most in needs.values():
+        free = look.free_bytes(place)
+        field = "ckpt_path" if config.ckpt_path else "save_path"
+        if free < least:
+            yield Finding("stop", field, f"{place} has {_size(free)} free; the model and one checkpoint need about {_size(least)}.")  # fmt: skip
+        elif free < most:
+            yield Finding("warn", field, f"{place} has {_size(free)} free; the model and {kept} checkpoints need about {_size(most)}.", {"max_ckpt_num": 1}, "Keep one checkpoint")  # fmt: skip
+
+
+@check
+def something_to_resume(look: Look) -> Iterator[Finding]:
+    place = look.config.ckpt_path
+    there = disk.newest_checkpoint(Path(place)) if place else None
+    if look.config.load_checkpoint and there is None:
+        why = f"{place} holds none" if place else "a new run's own folder holds none"
+        yield Finding("warn", "load_checkpoint", f"There is no checkpoint to go on from ({why}): the run starts at step 0. run.resume() goes on with an earlier run.", {"load_checkpoint": False}, "Turn it off")  # fmt: skip
+    elif there is not None and not look.config.load_checkpoint:
+        yield Finding("warn", "ckpt_path", f"{place} holds checkpoints of another run, up to {there.name}.", {"ckpt_path": None}, "Keep checkpoints in the run's own folder")  # fmt: skip
+
+
+def _not_there(field: str, message: str, near: list[str]) -> Finding:
+    if not near:
+        return Finding("stop", field, message)
+    return Finding(
+        "stop", field, f"{message} Near it: {', '.join(near)}.", {field: near[0]}, f"Use {near[0]}"
+    )
+
+
+def _starts_with_a_folder(name: str) -> bool:
+    """ "data/tiny-bse" may be a hub id; with a folder data/ here it is far more likely a slip of the pen."""
+    return Path(name).parent.is_dir() and Path(name).parent != Path(".")
+
+
+def _nearest_paths(name: str, fits) -> list[str]:
+    """Up to three fitting paths beside the one named, or in the present folder and its data/, by likeness of name."""
+    wished = Path(name)
+    if name.startswith("~") and fits(wished.expanduser()):  # a shell would have expanded it
+        return [str(wished.expanduser())]
+    folders = dict.fromkeys([existing(wished.parent), Path.cwd(), Path.cwd() / "data"])
+    found = [item for folder in folders if folder.is_dir() for item in _listed(folder) if fits(item)]
+    by_name = {item.name: item for item in reversed(found)}
+    near = difflib.get_close_matches(wished.name, by_name, n=3, cutoff=0.5)
+    return [_as_typed(by_name[match]) for match in near]
+
+
+def _listed(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.iterdir())[:2000]
+    except OSError:
+        return []
+
+
+def _as_typed(path: Path) -> str:
+    """Relative to the present folder where it lies in it."""
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
+
+
+def _in_hub_cache(name: str) -> bool:
+    home = os.environ.get("HF_HOME", "~/.cache/huggingface")
+    cache = Path(os.environ.get("HF_HUB_CACHE", f"{home}/hub")).expanduser()
+    return any((cache / f"models--{name.replace('/', '--')}" / "snapshots").glob("*"))
+
+
+def _size(count: float) -> str:
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.3g} {unit}"
+        count /= 1000
+    return f"{count:.3g} TB"

@@ -1,0 +1,121 @@
+"""Preflight checks of settings against each other and against this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib.util import find_spec
+
+from sftkit.runs import hardware
+from sftkit.runs.findings import Finding, check
+from sftkit.runs.look import Look
+
+SMALL_MODEL = 100_000_000  # weights; smaller models stand, and need, larger learning rates
+# Highest and lowest learning rate that anybody means: full tuning of a large model, of a small one, LoRA.
+RATES = {"large": (1e-7, 2e-4, 1e-5), "small": (1e-6, 1e-2, 1e-3), "lora": (1e-6, 5e-3, 2e-4)}
+BUSY = 0.3  # share of a card's memory in use from which it counts as somebody's
+
+
+@check
+def rows_fewer_than_a_batch(look: Look) -> Iterator[Finding]:
+    config, rows = look.config, look.rows_used
+    if not look.train.rows or rows >= config.train_batch_size:
+        return
+    unit = config.micro_train_batch_size * config.processes
+    less = rows // unit * unit
+    yield Finding(
+        "warn",
+        "train_batch_size",
+        f"{rows} rows are less than one batch of {config.train_batch_size}: an epoch is a single step.",
+        {"train_batch_size": less} if less else {},
+        f"Set train_batch_size={less}" if less else "",
+    )
+
+
+@check
+def learning_rate_far_out(look: Look) -> Iterator[Finding]:
+    kind = "lora" if look.config.lora_rank else "large"
+    if kind == "large" and look.parameters and look.parameters < SMALL_MODEL:
+        kind = "small"
+    low, high, usual = RATES[kind]
+    rate = look.config.learning_rate
+    if rate > high or rate < low:
+        what = {"large": "full tuning", "small": "full tuning of a small model", "lora": "LoRA"}[kind]
+        effect = "the loss may blow up" if rate > high else "hardly anything will be learned"
+        yield Finding("warn", "learning_rate", f"{rate:g} is far out for {what} ({low:g} to {high:g}): {effect}.", {"learning_rate": usual}, f"Set learning_rate={usual:g}")  # fmt: skip
+
+
+@check
+def eval_steps_without_eval_set(look: Look) -> Iterator[Finding]:
+    if look.config.eval_steps > 0 and not look.config.eval_dataset:
+        yield Finding("warn", "eval_steps", f"Every {look.config.eval_steps} steps, but there is no eval_dataset: there will be no eval loss.", {"eval_steps": -1}, "Set eval_steps=-1")  # fmt: skip
+
+
+@check
+def gpus_are_there(look: Look) -> Iterator[Finding]:
+    wished, there = look.config.gpus, {gpu.id for gpu in look.gpus}
+    if not wished:
+        return
+    missing = [gpu for gpu in wished if gpu not in there]
+    visible = hardware.visible_ids()
+    hidden = [gpu for gpu in wished if gpu in there and visible is not None and str(gpu) not in visible]
+    if missing and not there:
+        yield Finding("stop", "gpus", f"GPU {_list(missing)} asked for, and no NVIDIA GPU is found here.", {"gpus": None, "num_processes": None}, "Train on the CPU")  # fmt: skip
+    elif missing:
+        yield Finding("stop", "gpus", f"There is no GPU {_list(missing)} here; there is {_list(sorted(there))}.", {"gpus": sorted(there)[: len(wished)], "num_processes": None}, "Use those that are there")  # fmt: skip
+    # Entries may also be UUIDs, which say nothing of ids.
+    if hidden and all(entry.isdigit() for entry in visible or ()):
+        told = ",".join(visible or ()) or "nothing"
+        yield Finding("stop", "gpus", f"GPU {_list(hidden)} is not among those given to this session (CUDA_VISIBLE_DEVICES={told}).", {"gpus": [int(entry) for entry in visible or ()] or None, "num_processes": None}, "Use those given")  # fmt: skip
+
+
+@check
+def gpus_for_every_process(look: Look) -> Iterator[Finding]:
+    visible = hardware.visible_ids()
+    count = len(look.gpus) if visible is None else min(len(look.gpus), len(visible))
+    ranks = look.config.processes
+    if not look.config.gpus and 0 < count < ranks:
+        yield Finding("stop", "num_processes", f"{ranks} processes and {count} GPUs: each process needs a GPU of its own.", {"num_processes": count}, f"Set num_processes={count}")  # fmt: skip
+
+
+@check
+def gpus_are_free(look: Look) -> Iterator[Finding]:
+    for gpu in look.gpus:
+        if gpu.id in (look.config.gpus or (0,)) and gpu.memory_mb and gpu.used_mb > BUSY * gpu.memory_mb:
+            yield Finding(
+                "warn",
+                "gpus",
+                f"GPU {gpu.id} ({gpu.name}) is in use: {gpu.used_mb} of {gpu.memory_mb} MiB taken.",
+            )
+
+
+@check
+def processes_and_cores(look: Look) -> Iterator[Finding]:
+    cores = hardware.cpu_cores()
+    if not look.gpus and look.config.processes > cores:
+        yield Finding("warn", "num_processes", f"{look.config.processes} processes share {cores} CPU cores: one process is faster.", {"num_processes": None}, "Use one process")  # fmt: skip
+
+
+@check
+def flash_attn_is_there(look: Look) -> Iterator[Finding]:
+    if not look.config.flash_attn:
+        return
+    if not look.gpus:
+        yield Finding(
+            "inform", "flash_attn", "There is no GPU here: the run uses sdpa, with the same result."
+        )
+    elif find_spec("flash_attn") is None:
+        yield Finding("inform", "flash_attn", "The package flash-attn is not installed: the run uses sdpa, with the same result.")  # fmt: skip
+
+
+@check
+def not_built_yet(look: Look) -> Iterator[Finding]:
+    if look.config.packing:
+        yield Finding("stop", "packing", "Packing is not available yet.", {"packing": False}, "Turn it off")
+    if look.config.lora_rank:
+        yield Finding(
+            "stop", "lora_rank", "LoRA is not available yet.", {"lora_rank": 0}, "Train all weights"
+        )
+
+
+def _list(numbers) -> str:
+    return ", ".join(str(number) for number in numbers)
