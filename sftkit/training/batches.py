@@ -1,0 +1,153 @@
+"""Rows to micro-batches: which rows make a step, which rank computes which, and how they lie in memory.
+
+The rows of one optimizer step are drawn by shuffling; within the step they are dealt by length, so that every
+micro-batch of every rank has about the same number of tokens. Which rows share a micro-batch changes no gradient,
+because the loss is the mean over the trained tokens of the whole step.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+
+from sftkit.data import Encoded
+
+
+@dataclass(frozen=True)
+class Micro:
+    """Rows laid one after the other, without padding.
+
+    `input_ids` and `positions` [1, tokens]; `lengths`: tokens of each row; `places` [trained]: where a trained token
+    is predicted, which is one before it stands; `targets` [trained]: the tokens; `groups` [trained]: the row's group
+    (task). `empty`: a stand-in for no rows, whose loss does not count (ranks must compute equally often).
+    """
+
+    input_ids: torch.Tensor
+    positions: torch.Tensor
+    lengths: tuple[int, ...]
+    places: torch.Tensor
+    targets: torch.Tensor
+    groups: torch.Tensor
+    empty: bool = False
+
+
+class Rows:
+    """The rows that teach something, as token ids.
+
+    `rows`, `nothing_to_train`, `truncated` count what came in; a row without a trained token is left out and counted.
+    """
+
+    def __init__(self, encoded: Iterable[Encoded]):
+        self.ids: list[np.ndarray] = []
+        self.masks: list[np.ndarray] = []
+        self.tasks: list[str] = []
+        self.rows = self.truncated = 0
+        self.nothing_to_train: list[int] = []
+        for row in encoded:
+            self.rows += 1
+            self.truncated += row.truncated
+            trained = np.flatnonzero(row.loss_mask[1:])  # the first token of all is predicted from nothing
+            if len(trained) == 0:
+                self.nothing_to_train.append(row.row)
+                continue
+            end = int(trained[-1]) + 2  # nothing is learned from what follows the last trained token
+            self.ids.append(row.input_ids[:end])
+            self.masks.append(row.loss_mask[:end])
+            self.tasks.append(row.task)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @cached_property
+    def lengths(self) -> np.ndarray:
+        return np.array([len(ids) for ids in self.ids], dtype=np.int64)
+
+    @cached_property
+    def trained(self) -> np.ndarray:
+        """Trained tokens of each row."""
+        return np.array([int(mask[1:].sum()) for mask in self.masks], dtype=np.int64)
+
+    @cached_property
+    def groups(self) -> list[str]:
+        """The task types, in alphabetical order."""
+        return sorted(set(self.tasks))
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of exactly what is trained: file, columns, template, tokenizer and max_len all show in it."""
+        digest = hashlib.sha256()
+        for ids, mask in zip(self.ids, self.masks):
+            digest.update(len(ids).to_bytes(8, "little") + ids.tobytes() + mask.tobytes())
+        return digest.hexdigest()
+
+    def report(self) -> str:
+        """What became of the rows, in words."""
+        parts = [f"{len(self):,} rows, {int(self.lengths.sum()):,} tokens, {int(self.trained.sum()):,} of them trained"]  # fmt: skip
+        if self.truncated:
+            parts.append(f"{self.truncated:,} rows cut at max_len")
+        if missing := self.nothing_to_train:
+            shown = ", ".join(map(str, missing[:10])) + (", …" if len(missing) > 10 else "")
+            parts.append(f"{len(missing):,} rows left out, they have nothing to train (rows {shown})")
+        return "; ".join(parts)
+
+    def micro(self, numbers: list[int], device: torch.device) -> Micro:
+        """These rows as one micro-batch on `device`."""
+        numbers, empty = (numbers, False) if numbers else ([int(self.lengths.argmin())], True)
+        lengths = [len(self.ids[number]) for number in numbers]
+        starts = np.cumsum([0, *lengths[:-1]])
+        places = [np.flatnonzero(self.masks[number][1:]) for number in numbers]
+        flat = np.concatenate([self.ids[number] for number in numbers])
+        at = np.concatenate([start + place for start, place in zip(starts, places)])
+        groups = np.repeat(
+            [self.groups.index(self.tasks[number]) for number in numbers], [len(p) for p in places]
+        )
+
+        def tensor(array: np.ndarray) -> torch.Tensor:
+            return torch.from_numpy(array.astype(np.int64)).to(device, non_blocking=True)
+
+        positions = np.concatenate([np.arange(length) for length in lengths])
+        return Micro(
+            tensor(flat)[None], tensor(positions)[None], tuple(lengths), tensor(at), tensor(flat[at + 1]), tensor(groups), empty
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Order:
+    """Which rows each step trains: shuffled anew in every epoch, the last batch of an epoch may be smaller."""
+
+    rows: int
+    batch_size: int
+    epochs: int
+    seed: int
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return math.ceil(self.rows / self.batch_size)
+
+    @property
+    def steps(self) -> int:
+        return self.steps_per_epoch * self.epochs
+
+    def from_step(self, step: int) -> Iterator[np.ndarray]:
+        """Row numbers of step `step` (0 = the first) and of all that follow: a pure function of seed and step."""
+        for epoch in range(step // self.steps_per_epoch, self.epochs):
+            shuffled = np.random.default_rng([self.seed, epoch]).permutation(self.rows)
+            for place in range(step % self.steps_per_epoch, self.steps_per_epoch):
+                yield shuffled[place * self.batch_size : (place + 1) * self.batch_size]
+            step = 0
+
+
+def deal(numbers: np.ndarray, lengths: np.ndarray, hands: int) -> list[list[int]]:
+    """Rows in `hands` groups of equal count (give or take one) and nearly equal length: longest first, to and fro."""
+    longest_first = numbers[np.argsort(-lengths[numbers], kind="stable")]
+    groups: list[list[int]] = [[] for _ in range(hands)]
+    for place, number in enumerate(longest_first.tolist()):
+        lap, seat = divmod(place, hands)
+        groups[seat if lap % 2 == 0 else hands - 1 - seat].append(number)
+    return groups

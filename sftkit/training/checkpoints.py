@@ -1,0 +1,115 @@
+"""Checkpoints: complete or absent, and only for the run they belong to.
+
+checkpoints/step-N/checkpoint.json      step, tokens and seconds so far, what the run is (`identity`)
+checkpoints/step-N/random-<rank>.pt     random state
+checkpoints/step-N/deepspeed/           weights, optimizer state, as DeepSpeed writes them
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+
+from sftkit.config import SFTConfig
+from sftkit.errors import RunError
+
+# Settings that a trained weight depends on, beside the data and the model.
+TRAINED_WITH = (
+    "seed", "bf16", "train_batch_size", "micro_train_batch_size", "max_epochs", "learning_rate", "lr_scheduler",
+    "lr_warmup_ratio", "adam_betas", "l2", "max_norm", "zero_stage", "packing", "lora_rank", "lora_alpha",
+)  # fmt: skip
+
+
+def identity(config: SFTConfig, data: str, processes: int) -> dict[str, Any]:
+    """What must be the same for a run to go on from a checkpoint."""
+    settings = config.to_dict()
+    return {
+        **{name: settings[name] for name in TRAINED_WITH},
+        "processes": processes,
+        "data": data,
+        "model": _model_identity(config.pretrain),
+    }
+
+
+def _model_identity(pretrain: str) -> str:
+    """A digest of the model's files: sizes, and the first and last 64 kB of each (weights are too large for more)."""
+    folder = Path(pretrain)
+    if not folder.is_dir():
+        return pretrain
+    digest = hashlib.sha256()
+    for path in sorted(folder.glob("*")):
+        if path.suffix in (".safetensors", ".bin") or path.name == "config.json":
+            size = path.stat().st_size
+            digest.update(f"{path.name} {size} ".encode())
+            with path.open("rb") as file:
+                digest.update(file.read(65536))
+                file.seek(max(0, size - 65536))
+                digest.update(file.read())
+    return digest.hexdigest()
+
+
+def newest(folder: Path) -> Path | None:
+    """The complete checkpoint with the highest step."""
+    found = [(int(match[1]), path) for path in folder.glob("step-*") if (match := re.fullmatch(r"step-(\d+)", path.name))]  # fmt: skip
+    return max(found)[1] if found else None
+
+
+def save(engine: Any, folder: Path, state: dict[str, Any], keep: int) -> Path:
+    """Write `folder`/step-N for all ranks under a name with a dot, then rename it. Keeps the newest `keep`."""
+    rank, step = dist.get_rank(), state["step"]
+    part, whole = folder / f".step-{step}", folder / f"step-{step}"
+    if rank == 0:
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir(parents=True)
+    dist.barrier()
+    engine.save_checkpoint(str(part), tag="deepspeed", save_latest=False)
+    torch.save(_random_state(), part / f"random-{rank}.pt")
+    dist.barrier()
+    if rank == 0:
+        (part / "checkpoint.json").write_text(json.dumps(state, indent=1), encoding="utf-8")
+        if whole.exists():  # the same step of an earlier start
+            shutil.rmtree(whole)
+        os.replace(part, whole)
+        steps = sorted(int(path.name[5:]) for path in folder.glob("step-*"))
+        for old in steps[:-keep]:
+            shutil.rmtree(folder / f"step-{old}", ignore_errors=True)
+    dist.barrier()
+    return whole
+
+
+def load(engine: Any, path: Path, identity: dict[str, Any]) -> dict[str, Any]:
+    """Put `path` into the engine and give back its state. Raises `RunError` when it belongs to another run."""
+    state = json.loads((path / "checkpoint.json").read_text(encoding="utf-8"))
+    if differing := [name for name in identity if state["identity"].get(name) != identity[name]]:
+        raise RunError(
+            f"{path} belongs to another run: {'; '.join(_difference(name, state['identity'], identity) for name in differing)}."
+            " Give the run the settings, data and model of the checkpoint, or start a new run."
+        )
+    engine.load_checkpoint(str(path), tag="deepspeed", load_lr_scheduler_states=False)
+    _set_random_state(torch.load(path / f"random-{dist.get_rank()}.pt", weights_only=True))
+    return state
+
+
+def _difference(name: str, then: dict[str, Any], now: dict[str, Any]) -> str:
+    if name in ("data", "model"):
+        return f"the {name} {'were' if name == 'data' else 'was'} not the same"
+    return f"{name} was {then.get(name)!r} and is {now[name]!r}"
+
+
+def _random_state() -> dict[str, Any]:
+    cuda = torch.cuda.get_rng_state() if torch.cuda.is_available() else None
+    return {"cpu": torch.get_rng_state(), "cuda": cuda}
+
+
+def _set_random_state(state: dict[str, Any]) -> None:
+    torch.set_rng_state(state["cpu"])
+    if state["cuda"] is not None and torch.cuda.is_available():
+        torch.cuda.set_rng_state(state["cuda"])

@@ -1,0 +1,42 @@
+"""The ranks: which device each has, and what they tell each other. gloo between CPUs, nccl between GPUs."""
+
+from __future__ import annotations
+
+import os
+
+import torch
+
+# DeepSpeed would otherwise guess what to run on.
+os.environ.setdefault("DS_ACCELERATOR", "cuda" if torch.cuda.is_available() else "cpu")
+os.environ.setdefault("DS_SKIP_CUDA_CHECK", "1")
+
+import deepspeed
+import deepspeed.ops
+import torch.distributed as dist
+
+
+def start() -> tuple[torch.device, int, int]:
+    """Join the other ranks. Returns this rank's device, its number, and how many there are."""
+    local = int(os.environ["LOCAL_RANK"])
+    if torch.cuda.is_available():
+        device = torch.device("cuda", local)
+        torch.cuda.set_device(device)
+    else:
+        device = torch.device("cpu")
+        # Its shared-memory op is compiled at first use and needs a compiler; gloo needs none.
+        deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
+    deepspeed.init_distributed("nccl" if device.type == "cuda" else "gloo", verbose=False)
+    return device, dist.get_rank(), dist.get_world_size()
+
+
+def name_of(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU, {torch.get_num_threads()} threads"  # fmt: skip
+
+
+def sum_over_ranks(*values: torch.Tensor | float) -> list[float]:
+    """The sum of each value over all ranks, in one exchange."""
+    device = next(value.device for value in values if isinstance(value, torch.Tensor))
+    parts = torch.stack([torch.as_tensor(value, dtype=torch.float64, device=device) for value in values])
+    if dist.get_world_size() > 1:
+        dist.all_reduce(parts)
+    return parts.tolist()

@@ -1,0 +1,94 @@
+"""The finished model as Hugging Face files: weights, config, and the tokenizer with the template it was trained on."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+import transformers
+
+from sftkit.config import SFTConfig
+from sftkit.data import Encoder
+from sftkit.errors import ConfigError, Fault
+
+
+def target(config: SFTConfig, run_folder: Path) -> Path:
+    """Where the model goes. Raises `ConfigError` before any training when that place must not be overwritten."""
+    if config.save_path is None:
+        return run_folder / "model"
+    path = Path(config.save_path).absolute()
+    if Path(config.pretrain).is_dir() and path.resolve() == Path(config.pretrain).resolve():
+        raise ConfigError(
+            [Fault("save_path", "is the folder of the model to start from.", "Name another one.")]
+        )
+    if path.exists() and (
+        not path.is_dir() or (any(path.iterdir()) and not (path / "config.json").is_file())
+    ):
+        raise ConfigError(
+            [Fault("save_path", f"{path} is there already and holds no model.", "Name another one.")]
+        )
+    return path
+
+
+def export(engine: Any, path: Path, config: SFTConfig, encoder: Encoder) -> None:
+    """Write the model to `path`, complete or not at all. Every rank must call it."""
+    weights = _weights(engine, torch.bfloat16 if config.bf16 else torch.float32)
+    if dist.get_rank() == 0:
+        part = path.with_name(f".{path.name}-part")
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir(parents=True)
+        model = engine.module.model
+        model.config.dtype = torch.bfloat16 if config.bf16 else torch.float32
+        model.generation_config = _generation_config(model, encoder)
+        model.save_pretrained(part, state_dict=weights)
+        write_tokenizer(part, encoder)
+        _replace_folder(part, path)
+    dist.barrier()
+
+
+def _weights(engine: Any, dtype: torch.dtype) -> dict[str, torch.Tensor] | None:
+    """The whole model's weights on the CPU, on rank 0 (None on the others of ZeRO-3)."""
+    if engine.zero_optimization_partition_weights():
+        weights = engine._zero3_consolidated_16bit_state_dict()  # of any dtype, despite its name
+    else:
+        weights = engine.module.state_dict() if dist.get_rank() == 0 else None
+    if weights is None:
+        return None
+    return {name.removeprefix("model."): weight.to("cpu", dtype) for name, weight in weights.items()}
+
+
+def _generation_config(model: Any, encoder: Encoder) -> transformers.GenerationConfig:
+    """The base model's, with the end of an answer as an end of generation."""
+    vocabulary = encoder.vocabulary
+    settings = transformers.GenerationConfig.from_model_config(model.config)
+    ends = dict.fromkeys([encoder.template.end.strip(), vocabulary.eos])
+    ids = [number for token in ends if (number := vocabulary.id(token)) is not None]
+    settings.eos_token_id = ids[0] if len(ids) == 1 else ids or None
+    settings.bos_token_id = vocabulary.id(vocabulary.bos)
+    settings.pad_token_id = vocabulary.id(vocabulary.tokens.get("pad_token") or vocabulary.eos)
+    return settings
+
+
+def write_tokenizer(folder: Path, encoder: Encoder) -> None:
+    """The base model's tokenizer files, unchanged, with the chat template of the training."""
+    for file in encoder.vocabulary.files:
+        if file.name != "chat_template.jinja":  # it would rule over the template below
+            shutil.copyfile(file, folder / file.name)
+    path = folder / "tokenizer_config.json"
+    settings = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    settings["chat_template"] = encoder.template.source
+    path.write_text(json.dumps(settings, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+
+
+def _replace_folder(part: Path, path: Path) -> None:
+    old = path.with_name(f".{path.name}-old")
+    shutil.rmtree(old, ignore_errors=True)
+    if path.exists():
+        os.replace(path, old)
+    os.replace(part, path)
+    shutil.rmtree(old, ignore_errors=True)
