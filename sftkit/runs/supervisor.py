@@ -37,6 +37,7 @@ HEARTBEAT_VARIABLE = "SFTKIT_HEARTBEAT_LIMIT"
 HEARTBEAT_LIMIT = 600.0
 POLL = 0.1  # seconds
 GRACE = 1.0  # seconds for the other ranks to tell their part once one has died
+FACTS_LIMIT = 60.0  # seconds that reading large data files may outlast the training
 TEARDOWN_LIMIT = 60.0  # seconds that ranks may take to leave after the run has ended
 PR_SET_PDEATHSIG = 1
 

@@ -1,7 +1,7 @@
 """A FAKE worker for tests of sftkit/runs: writes the files a real one writes and trains nothing.
 
 It takes its manners from the environment: FAKE_STEPS, FAKE_SECONDS (a step), FAKE_FAULT ("raise", "exit", "abort",
-"silent", "port", "linger", …) on FAKE_FAULT_RANK (default: the last) at step 2.
+"kill", "port", "linger", …) on FAKE_FAULT_RANK (default: the last) at step 2.
 """
 
 from __future__ import annotations
@@ -51,8 +51,6 @@ def misbehave(step: int) -> None:
         os.abort()
     if FAULT == "kill":
         os.kill(os.getpid(), signal.SIGKILL)
-    if FAULT == "silent":
-        time.sleep(3600)
     if FAULT == "mute":
         os._exit(0)
 
