@@ -6,6 +6,7 @@ read_rows("data/train.jsonl")      # a list of dicts, in file order
 from __future__ import annotations
 
 import csv
+import io
 import json
 import re
 from collections.abc import Iterator
@@ -98,7 +99,7 @@ def _object(row: Any, path: Path, number: int) -> Row:
 
 def _csv(path: Path) -> Iterator[Row]:
     csv.field_size_limit(2**31 - 1)  # answers are longer than the module's 128 kB
-    reader = csv.DictReader(_text(path).splitlines(keepends=True), strict=True)
+    reader = csv.DictReader(io.StringIO(_text(path), newline=""), strict=True)
     number = 0
     try:
         for number, row in enumerate(reader, start=1):

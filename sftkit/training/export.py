@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import shutil
@@ -65,7 +66,8 @@ def _weights(engine: Any, dtype: torch.dtype) -> dict[str, torch.Tensor] | None:
 def _generation_config(model: Any, encoder: Encoder) -> transformers.GenerationConfig:
     """The base model's, with the end of an answer as an end of generation."""
     vocabulary = encoder.vocabulary
-    settings = transformers.GenerationConfig.from_model_config(model.config)
+    settings = copy.deepcopy(model.generation_config) or transformers.GenerationConfig()
+    settings._from_model_config = False  # else whoever loads it may derive it from the config again
     ends = dict.fromkeys([encoder.template.end.strip(), vocabulary.eos])
     ids = [number for token in ends if (number := vocabulary.id(token)) is not None]
     settings.eos_token_id = ids[0] if len(ids) == 1 else ids or None
