@@ -9,7 +9,7 @@ from typing import Any
 from sftkit.data import Example
 from sftkit.errors import DataError
 from sftkit.runs.findings import Finding, check
-from sftkit.runs.look import Look
+from sftkit.runs.look import Look, answer_of, prompt_of
 
 # Names that data sets give to the two columns, the likeliest first.
 PROMPTS = "prompt question instruction query input problem user human text_input source".split()
@@ -131,16 +131,6 @@ def tasks_missing_from_eval(look: Look) -> Iterator[Finding]:
             "eval_dataset",
             f"Trained but never evaluated: {named} (by column {look.config.task_key}).",
         )
-
-
-def prompt_of(example: Example) -> str:
-    """All that is asked, without blanks around it."""
-    return "".join(turn["content"] for turn in example.messages if turn["role"] != "assistant").strip()
-
-
-def answer_of(example: Example) -> str:
-    """All that is answered, without blanks around it."""
-    return "".join(turn["content"] for turn in example.messages if turn["role"] == "assistant").strip()
 
 
 def _prompt_key(example: Example) -> str:

@@ -105,13 +105,19 @@ def results_can_be_written(look: Look) -> Iterator[Finding]:
 
 @check
 def save_path_is_free(look: Look) -> Iterator[Finding]:
-    if not (place := look.config.save_path):
+    if not (place := look.config.save_path) or not (path := Path(place)).is_dir():
         return
-    path = Path(place)
-    if look.model is not None and path.exists() and path.samefile(look.model):
-        yield Finding("stop", "save_path", "This is the model you start from: it would be overwritten.", {"save_path": None}, "Save in the run's own folder")  # fmt: skip
+    fix, label = {"save_path": None}, "Save in the run's own folder"
+    if look.model is not None and path.samefile(look.model):
+        yield Finding(
+            "stop", "save_path", "This is the model you start from: it would be overwritten.", fix, label
+        )
     elif (path / "config.json").is_file():
-        yield Finding("warn", "save_path", f"{place} holds a model already: it will be overwritten.", {"save_path": None}, "Save in the run's own folder")  # fmt: skip
+        yield Finding(
+            "warn", "save_path", f"{place} holds a model already: it will be overwritten.", fix, label
+        )
+    elif any(path.iterdir()):
+        yield Finding("stop", "save_path", f"{place} holds other things than a model.", fix, label)
 
 
 @check

@@ -125,8 +125,10 @@ class Look:
 
     @cached_property
     def rows_used(self) -> int:
-        """Training rows after `max_samples` (an estimate for a large file)."""
-        return min(self.train.total, self.config.max_samples or self.train.total)
+        """Rows that will be trained: `max_samples` of them at most, without those that answer nothing (an estimate for
+        a large file)."""
+        idle = sum(not answer_of(example) for example in self.examples["train"])
+        return min(self.train.total - idle, self.config.max_samples or self.train.total)
 
     @cached_property
     def gpus(self) -> list[hardware.GPU]:
@@ -135,6 +137,16 @@ class Look:
     def free_bytes(self, path: Path) -> int:
         """Free space on the disk that `path` is or will be on."""
         return shutil.disk_usage(existing(path)).free
+
+
+def prompt_of(example: Example) -> str:
+    """All that is asked, without blanks around it."""
+    return "".join(turn["content"] for turn in example.messages if turn["role"] != "assistant").strip()
+
+
+def answer_of(example: Example) -> str:
+    """All that is answered, without blanks around it."""
+    return "".join(turn["content"] for turn in example.messages if turn["role"] == "assistant").strip()
 
 
 def existing(path: Path) -> Path:

@@ -59,8 +59,7 @@ class Run:
         self.folder = Path(path).absolute()
         if not (self.folder / disk.RUN).is_file():
             raise RunNotFound(_not_found(self.folder))
-        self._metrics = pd.DataFrame()
-        self._read_to = 0
+        self._metrics, self._metrics_file, self._read_to = pd.DataFrame(), None, 0
 
     @property
     def id(self) -> str:
@@ -132,9 +131,11 @@ class Run:
     def metrics(self) -> pd.DataFrame:
         """Every logged point, a row each, in the columns METRICS (NaN where absent). A half-written line waits."""
         path = self.folder / disk.METRICS
-        size = path.stat().st_size if path.is_file() else 0
-        if size < self._read_to:  # a resumed run has dropped the lines after its checkpoint
-            self._metrics, self._read_to = pd.DataFrame(), 0
+        file = path.stat() if path.is_file() else None
+        known = (file.st_dev, file.st_ino) if file else None
+        # A resumed run drops the lines after its checkpoint: a new file in the old one's place.
+        if known != self._metrics_file or (file and file.st_size < self._read_to):
+            self._metrics, self._metrics_file, self._read_to = pd.DataFrame(), known, 0
         rows, self._read_to = disk.read_lines(path, self._read_to)
         if rows:
             self._metrics = pd.concat([self._metrics, pd.DataFrame(rows)], ignore_index=True)

@@ -1,0 +1,365 @@
+"""Preflight: every check is provoked once and silent on a sound config; what it proposes mends the fault."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections import namedtuple
+from pathlib import Path
+
+import pytest
+
+from sftkit.config import SFTConfig
+from sftkit.runs import Finding, findings, hardware, look, preflight
+
+
+@pytest.fixture
+def world(tmp_path, tiny_model, tiny_rows, monkeypatch) -> Path:
+    """The present folder with data/model, data/train.jsonl and data/eval.jsonl, all sound."""
+    data = tmp_path / "data"
+    shutil.copytree(tiny_model, data / "model")
+    shutil.copy(tiny_rows, data / "train.jsonl")
+    write(data / "eval.jsonl", [{"prompt": f"Never asked {i}.", "response": "Yes.", "task": task} for i, task in enumerate(("sum", "plain sum"))])  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(hardware, "gpus", lambda timeout=5.0: [])
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    look._gpus.cache_clear()
+    yield data
+    look._gpus.cache_clear()
+
+
+def write(path: Path, rows: list[dict]) -> None:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+
+
+def settings(**changes) -> dict:
+    sound = {
+        "pretrain": "data/model", "dataset": "data/train.jsonl", "eval_dataset": "data/eval.jsonl",
+        "train_batch_size": 16, "learning_rate": 1e-3, "max_len": 256,
+    }  # fmt: skip
+    return {**sound, **changes}
+
+
+def one(level: str, field: str, words: str, **changes) -> Finding:
+    """The one finding about `field` at `level` that has `words` in it."""
+    found = preflight(settings(**changes))
+    fits = [item for item in found if (item.level, item.field) == (level, field) and words in item.message]
+    assert len(fits) == 1, "\n".join(f"{item.level} {item}" for item in found)
+    return fits[0]
+
+
+def mended(finding: Finding, **changes) -> None:
+    """The fix leads to settings of which the same finding is not made."""
+    after = preflight(finding.apply(settings(**changes)))
+    assert finding.fix and finding.fix_label
+    assert finding.message not in [item.message for item in after]
+
+
+def test_sound_settings_get_figures_and_nothing_else(world):
+    found = preflight(SFTConfig(**settings(max_epochs=3)))
+    assert {item.level for item in found} == {"inform"}, "\n".join(map(str, found))
+    said = " ".join(item.message for item in found)
+    assert "64 rows" in said and "4 steps an epoch, 12 in all, 1 of them warm-up" in said
+    assert "8 rows x 2 accumulated x 1 process" in said
+
+
+def test_every_fault_at_once_and_the_grave_ones_first(world):
+    found = preflight(settings(pretrain="data/modle", dataset="data/trian.jsonl", packing=True, lora_rank=4, eval_steps=5, eval_dataset=None))  # fmt: skip
+    assert {"pretrain", "dataset", "packing", "lora_rank"} <= {
+        item.field for item in found if item.level == "stop"
+    }
+    assert [item.level for item in found] == sorted((item.level for item in found), key=findings.LEVELS.index)
+
+
+def test_settings_that_make_no_config(world):
+    finding = one("stop", "train_batch_size", "Nearest: 24 or 48", train_batch_size=40, num_processes=3)
+    assert finding.fix == {"train_batch_size": 48}
+    assert finding.apply(settings(train_batch_size=40, num_processes=3)).train_batch_size == 48
+    assert one("stop", "larning_rate", "learning_rate", larning_rate=1)
+
+
+@pytest.mark.parametrize(
+    ("field", "name", "near"),
+    [
+        ("pretrain", "data/modle", "data/model"),
+        ("pretrain", "modell", "data/model"),
+        ("dataset", "data/trian.jsonl", "data/train.jsonl"),
+        ("eval_dataset", "eval.jsonl", "data/eval.jsonl"),
+    ],
+)
+def test_a_path_that_is_not_there_gets_its_nearest(world, field, name, near):
+    finding = one("stop", field, f"{name}", **{field: name})
+    assert finding.fix == {field: near}
+    mended(finding, **{field: name})
+
+
+def test_a_home_path_as_a_shell_would_have_it(world, monkeypatch):
+    monkeypatch.setenv("HOME", str(world.parent))
+    assert one("stop", "pretrain", "~/data/model", pretrain="~/data/model").fix == {
+        "pretrain": str(world / "model")
+    }
+
+
+def test_a_hub_id_is_said_to_be_fetched(world, monkeypatch, tmp_path):
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    name = "meta-llama/Meta-Llama-3-8B"
+    one("warn", "pretrain", "fetch it from the hub", pretrain=name)
+    one("inform", "dataset", "fetch it from the hub", dataset="tatsu-lab/alpaca")
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    one("stop", "pretrain", "HF_HUB_OFFLINE", pretrain=name)
+    (tmp_path / "hub" / "models--meta-llama--Meta-Llama-3-8B" / "snapshots" / "abc").mkdir(parents=True)
+    assert not [item for item in preflight(settings(pretrain=name)) if item.field == "pretrain"]
+
+
+@pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "model.safetensors"])
+def test_an_incomplete_model(world, name):
+    (world / "model" / name).unlink()
+    assert name in one("stop", "pretrain", "not a whole model").message
+
+
+def test_a_missing_shard(world):
+    index = {"weight_map": {"a": "model-00001-of-00002.safetensors", "b": "model-00002-of-00002.safetensors"}}
+    (world / "model" / "model.safetensors.index.json").write_text(json.dumps(index))
+    shutil.copy(world / "model" / "model.safetensors", world / "model" / "model-00001-of-00002.safetensors")
+    finding = one("stop", "pretrain", "not a whole model")
+    assert "00002-of-00002" in finding.message and "00001-of-00002" not in finding.message
+
+
+def test_a_file_as_model_and_a_folder_as_data(world):
+    one("stop", "pretrain", "is a file", pretrain="data/train.jsonl")
+    assert one("stop", "dataset", "is a folder", dataset="data").fix == {"dataset": "data/eval.jsonl"}
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (b"", "holds no rows"),
+        (b'{"prompt": "a", "response": "b"}\n{"prompt"\n', "row 2"),
+        (b"[1, 2]\n", "should be an object"),
+        (b'{"prompt": "\xff\xfe", "response": "b"}\n', "UTF-8"),
+    ],
+)
+def test_data_that_cannot_be_read(world, text, words):
+    (world / "train.jsonl").write_bytes(text)
+    one("stop", "dataset", words)
+
+
+@pytest.mark.parametrize(
+    ("row", "mapping"),
+    [
+        ({"question": "a", "response": "b", "id": 1}, {"input_key": "question", "output_key": "response"}),
+        ({"Instruction": "a", "Completion": "b"}, {"input_key": "Instruction", "output_key": "Completion"}),
+        ({"input": "a", "output": "b"}, {"input_key": "input", "output_key": "output"}),
+        ({"left": "a", "right": "b", "n": 1}, {"input_key": "left", "output_key": "right"}),
+        (
+            {"conversations": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]},
+            {"input_key": "conversations", "output_key": None},
+        ),
+    ],
+)
+def test_missing_columns_get_a_mapping(world, row, mapping):
+    write(world / "train.jsonl", [row] * 20)
+    finding = one("stop", "input_key", "no column 'prompt'", eval_dataset=None)
+    assert finding.fix == mapping
+    mended(finding, eval_dataset=None)
+
+
+def test_the_answer_column_and_the_eval_set_columns(world):
+    write(world / "eval.jsonl", [{"prompt": "a", "text": "b"}])
+    one("stop", "eval_dataset", "no column 'response'")
+    write(world / "train.jsonl", [{"prompt": "a", "text": "b"}] * 20)
+    assert one("stop", "output_key", "no column 'response'").fix == {
+        "input_key": "prompt",
+        "output_key": "text",
+    }
+
+
+def test_rows_of_the_wrong_shape(world):
+    write(
+        world / "train.jsonl",
+        [{"prompt": "a", "response": "b"}] * 20 + [{"prompt": "a", "response": ["b"]}] * 2,
+    )
+    finding = one("stop", "dataset", "2 rows cannot be used")
+    assert "row 21" in finding.message
+
+
+def test_empty_prompts_and_answers_are_counted(world):
+    rows = [{"prompt": "a", "response": "b"}] * 20 + [
+        {"prompt": None, "response": "b"},
+        {"prompt": "a", "response": " "},
+    ]
+    write(world / "train.jsonl", rows)
+    assert "row 21" in one("warn", "dataset", "1 of 22 rows has an empty prompt").message
+    assert "row 22" in one("warn", "dataset", "1 of 22 rows has an empty answer").message
+    assert (
+        "21 rows" in one("inform", "dataset", "trained tokens").message
+    )  # what answers nothing is not trained
+    write(world / "train.jsonl", [{"prompt": "a", "response": ""}] * 20)
+    one("stop", "dataset", "every row has an empty answer")
+
+
+def test_cut_rows(world):
+    rows = [{"prompt": "short", "response": "one"}] * 18 + [{"prompt": "a", "response": "long " * 60}] * 2
+    write(world / "train.jsonl", rows)
+    one("warn", "max_len", "2 of 20 rows are longer than max_len 48", max_len=48)
+    write(world / "train.jsonl", [{"prompt": "p " * 80, "response": "one"}] * 20)
+    one("stop", "max_len", "None of 20 rows has a token to train on", max_len=32)
+
+
+def test_a_template_that_is_asked_for_and_absent(world):
+    one("stop", "apply_chat_template", "no chat template", apply_chat_template=True)
+
+
+def test_eval_rows_that_are_trained_too(world):
+    rows = [json.loads(line) for line in (world / "train.jsonl").read_text(encoding="utf-8").splitlines()]
+    known = rows[5]
+    write(world / "eval.jsonl", [known | {"prompt": f" {known['prompt']}\n"}, known | {"response": "other"}, {"prompt": "new", "response": "x"}])  # fmt: skip
+    finding = one("warn", "eval_dataset", "2 of 3 eval prompts are in the training data too")
+    assert "1 of them with the same answer" in finding.message and "row 1" in finding.message
+    one("warn", "eval_dataset", "the training data itself", eval_dataset="data/train.jsonl")
+
+
+def test_a_task_that_is_never_evaluated(world):
+    write(world / "eval.jsonl", [{"prompt": "x", "response": "y", "task": "sum"}])
+    assert "plain sum" in one("warn", "eval_dataset", "never evaluated").message
+
+
+def test_fewer_rows_than_a_batch(world):
+    finding = one("warn", "train_batch_size", "64 rows are less than one batch of 128", train_batch_size=128)
+    assert finding.fix == {"train_batch_size": 64}
+    mended(finding, train_batch_size=128)
+
+
+@pytest.mark.parametrize("rate", [0.5, 1e-9])
+def test_a_learning_rate_far_out(world, rate):
+    finding = one("warn", "learning_rate", "far out", learning_rate=rate)
+    mended(finding, learning_rate=rate)
+
+
+def test_the_learning_rate_is_measured_by_the_size_of_the_model(world, monkeypatch):
+    assert look.Look(SFTConfig(**settings()), Path("runs")).parameters == 43_168
+    monkeypatch.setattr(look, "_weights", lambda path: 8_000_000_000)
+    monkeypatch.setattr(look.Look, "free_bytes", lambda self, path: 10**15)
+    one("warn", "learning_rate", "far out for full tuning", learning_rate=1e-3)
+
+
+def test_eval_steps_without_an_eval_set(world):
+    finding = one("warn", "eval_steps", "no eval_dataset", eval_steps=50, eval_dataset=None)
+    mended(finding, eval_steps=50, eval_dataset=None)
+
+
+@pytest.mark.parametrize("setting", [{"packing": True}, {"lora_rank": 8}])
+def test_what_is_not_built_yet(world, setting):
+    ((field, _),) = setting.items()
+    mended(one("stop", field, "not available yet", **setting), **setting)
+
+
+def test_flash_attn_without_a_gpu(world):
+    one("inform", "flash_attn", "sdpa", flash_attn=True)
+
+
+def two_cards(used: int = 0):
+    return lambda timeout=5.0: [hardware.GPU(id, "H200", 143_000, used, 0) for id in (0, 1)]
+
+
+def test_gpus_that_are_not_there(world, monkeypatch):
+    mended(one("stop", "gpus", "no NVIDIA GPU is found", gpus=[0]), gpus=[0])
+    monkeypatch.setattr(hardware, "gpus", two_cards())
+    look._gpus.cache_clear()
+    finding = one("stop", "gpus", "There is no GPU 3", gpus=[3])
+    assert finding.apply(settings(gpus=[3])).gpus == (0,)
+
+
+def test_gpus_hidden_busy_or_too_few(world, monkeypatch):
+    monkeypatch.setattr(hardware, "gpus", two_cards(used=100_000))
+    one("warn", "gpus", "GPU 1 (H200) is in use", gpus=[1])
+    one("stop", "num_processes", "4 processes and 2 GPUs", num_processes=4, train_batch_size=32)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    finding = one("stop", "gpus", "GPU 1 is not among those given", gpus=[1])
+    assert finding.apply(settings(gpus=[1])).gpus == (0,)
+
+
+def test_more_processes_than_cores(world, monkeypatch):
+    monkeypatch.setattr(hardware, "cpu_cores", lambda: 1)
+    mended(one("warn", "num_processes", "2 processes share 1 CPU cores", num_processes=2), num_processes=2)
+
+
+def test_places_for_results(world, tmp_path):
+    Path("notes").write_text("x")
+    one("stop", "save_path", "notes is a file", save_path="notes/model")
+    mended(
+        one("stop", "save_path", "the model you start from", save_path="data/model"), save_path="data/model"
+    )
+    shutil.copytree(world / "model", "old")
+    mended(one("warn", "save_path", "holds a model already", save_path="old"), save_path="old")
+    mended(one("stop", "save_path", "other things than a model", save_path="data"), save_path="data")
+    assert [item.field for item in preflight(settings(), runs_dir="notes") if item.level == "stop"] == [""]
+
+
+@pytest.mark.parametrize("field", ["save_path", "ckpt_path"])
+def test_a_place_that_cannot_be_written(world, monkeypatch, field):
+    Path("locked").mkdir()
+    # Root may write anywhere, so the system's answer is put in its mouth.
+    real = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: "locked" not in str(path) and real(path, mode))
+    one("stop", field, "not writable", **{field: "locked/new"})
+
+
+def test_a_disk_too_small(world, monkeypatch):
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(0, 0, 100_000))
+    one("stop", "save_path", "has 100 kB free")
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(0, 0, 1_500_000))
+    mended(one("warn", "save_path", "4 checkpoints", save_steps=10), save_steps=10)
+
+
+def test_checkpoints_of_other_runs(world):
+    finding = one("warn", "load_checkpoint", "no checkpoint to go on from", load_checkpoint=True)
+    mended(finding, load_checkpoint=True)
+    Path("ckpt/step-12").mkdir(parents=True)
+    one("warn", "ckpt_path", "up to step-12", ckpt_path="ckpt")
+    found = preflight(settings(ckpt_path="ckpt", load_checkpoint=True))
+    assert not [item for item in found if item.level != "inform"]
+
+
+def test_a_large_file_is_sampled(world, monkeypatch):
+    monkeypatch.setattr(look, "WHOLE", 4000)
+    monkeypatch.setattr(look, "HEAD", 2000)
+    write(
+        world / "train.jsonl", [{"prompt": f"Add {i:04}.", "response": "The sum is 7."} for i in range(1000)]
+    )
+    finding = one("inform", "dataset", "trained tokens an epoch")
+    assert finding.message.startswith("about 1,000 rows")
+
+
+def test_a_check_that_breaks_does_not_silence_the_others(world, monkeypatch):
+    def broken_check(look):
+        raise ZeroDivisionError("oh")
+        yield
+
+    monkeypatch.setattr(findings, "_checks", [*findings._checks, broken_check])
+    preflight(settings())  # the checks are entered when preflight is first called
+    assert (
+        "ZeroDivisionError: oh" in one("warn", "", "“broken check” could not be made", packing=True).message
+    )
+    one("stop", "packing", "not available", packing=True)
+
+
+def test_quick_and_without_torch(world):
+    rows = [
+        {"prompt": f"Add {i} and {i}.", "response": f"The sum is {2 * i}.", "task": "sum"}
+        for i in range(5000)
+    ]
+    write(world / "train.jsonl", rows)
+    preflight(settings())
+    begin = time.process_time()
+    preflight(settings())
+    assert time.process_time() - begin < 0.6  # seconds of CPU, on a busy machine; 0.1 on a quiet one
+    code = f"import sys, sftkit.runs as r; r.preflight({settings()!r}); print('torch' in sys.modules, 'transformers' in sys.modules)"
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert answer.stdout.split() == ["False", "False"]
