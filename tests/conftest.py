@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
+import socket
+import subprocess
+import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+
+from sftkit.config import SFTConfig
 
 TEXT = [
     "User:\nWhat is the capital of France?\n\nAssistant:\nThe capital of France is Paris.",
@@ -102,3 +109,73 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tiny_rows(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """64 rows of prompt, response and task."""
     return write_rows(tmp_path_factory.mktemp("tiny_rows") / "train.jsonl", 64)
+
+
+@dataclass
+class TrainedRun:
+    """What a run left in its folder."""
+
+    folder: Path
+    config: SFTConfig
+    exit_codes: list[int]
+
+    @property
+    def log(self) -> str:
+        return "".join(path.read_text(encoding="utf-8") for path in sorted(self.folder.glob("rank*.log")))
+
+    @property
+    def status(self) -> dict:
+        return json.loads((self.folder / "status.json").read_text(encoding="utf-8"))
+
+    @property
+    def lines(self) -> list[dict]:
+        return [
+            json.loads(line)
+            for line in (self.folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+        ]
+
+    @property
+    def steps(self) -> list[dict]:
+        return [line for line in self.lines if "loss" in line]
+
+    @property
+    def eval_losses(self) -> list[float]:
+        return [line["eval_loss"] for line in self.lines if "eval_loss" in line]
+
+    def column(self, name: str) -> list:
+        return [line[name] for line in self.steps]
+
+    def error(self, rank: int = 0) -> dict:
+        return json.loads((self.folder / f"error-rank{rank}.json").read_text(encoding="utf-8"))
+
+
+def train(folder: Path, config: SFTConfig, *, resume: bool = False, fails: bool = False) -> TrainedRun:
+    """Run the ranks of `config` in `folder` to their end, without launch and supervisor. Fails when one of them does."""
+    folder.mkdir(parents=True, exist_ok=True)
+    run = {"config": config.to_dict(), "cwd": str(folder), "resume": resume}
+    (folder / "run.json").write_text(json.dumps(run), encoding="utf-8")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    ranks = []
+    for rank in range(config.processes):
+        places = {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(config.processes)}
+        host = {
+            "MASTER_ADDR": "127.0.0.1",
+            "MASTER_PORT": port,
+            "OMP_NUM_THREADS": "1",
+            "OMP_WAIT_POLICY": "passive",
+        }
+        with (folder / f"rank{rank}.log").open("w") as log:
+            command = [sys.executable, "-m", "sftkit.training.worker", str(folder)]
+            ranks.append(
+                subprocess.Popen(command, env={**os.environ, **places, **host}, stdout=log, stderr=log)
+            )
+    try:
+        codes = [rank.wait(timeout=200) for rank in ranks]
+    finally:
+        for rank in ranks:
+            rank.kill()
+    result = TrainedRun(folder, config, codes)
+    assert fails or not any(codes), result.log
+    return result
