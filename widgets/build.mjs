@@ -1,0 +1,19 @@
+// Bundles src/grid.ts and src/grid.css into ../sftkit/widgets/static, which is committed: `npm run build`.
+// With an argument, writes there instead (the test that the committed bundle is fresh does so).
+import { build } from "esbuild";
+import { dirname, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const here = dirname(fileURLToPath(import.meta.url));
+
+await build({
+  absWorkingDir: here, // so that no path of the machine gets into the bundle
+  entryPoints: ["src/grid.ts", "src/grid.css"],
+  outdir: resolve(process.argv[2] ?? resolve(here, "../sftkit/widgets/static")),
+  bundle: true,
+  minify: true,
+  format: "esm",
+  target: "es2022",
+  charset: "utf8",
+  legalComments: "inline",
+});

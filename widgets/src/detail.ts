@@ -1,0 +1,55 @@
+// The open row: prompt, task and reference, and both answers in full.
+
+import { h, type Label } from "./dom";
+import { chip } from "./list";
+import { safeMarkdown } from "./markdown";
+import { SIDES, type Comparison, type Side } from "./protocol";
+
+export interface Look {
+  raw: boolean; // answers as the characters they are, not as Markdown
+  reference: boolean; // shown
+}
+
+export function detail(comparison: Comparison, look: Look, label: Label, toggled: (open: boolean) => void): HTMLElement {
+  return h(
+    "div",
+    {},
+    h(
+      "div",
+      { class: "question" },
+      h("div", { class: "number" }, String(comparison.row + 1), comparison.task && chip(comparison.task)),
+      ...comparison.prompt.map((message) => turn(message, comparison.prompt.length > 1, label)),
+    ),
+    comparison.reference ? reference(comparison.reference, look, label, toggled) : null,
+    h("div", { class: "answers" }, ...SIDES.map((side) => answer(comparison, side, look, label))),
+  );
+}
+
+function turn(message: { role: string; content: string }, named: boolean, label: Label): HTMLElement {
+  const role = named || message.role !== "user" ? h("span", { class: "role" }, label(`grid.role.${message.role}`)) : null;
+  return h("div", { class: "turn" }, role, h("div", { class: "text" }, message.content));
+}
+
+function reference(text: string, look: Look, label: Label, toggled: (open: boolean) => void): HTMLElement {
+  const box = h("details", { class: "reference", open: look.reference }, h("summary", {}, label("grid.reference")));
+  box.append(h("div", { class: "text" }, text));
+  box.addEventListener("toggle", () => toggled(box.open));
+  return box;
+}
+
+function answer(comparison: Comparison, side: Side, look: Look, label: Label): HTMLElement {
+  const { verdict } = comparison.opinion;
+  const letter = side.toUpperCase();
+  const body = h("div", { class: look.raw ? "text raw" : "markdown" });
+  if (!comparison[side].trim()) body.append(h("i", {}, label("grid.empty_answer")));
+  else if (look.raw) body.textContent = comparison[side];
+  else body.append(safeMarkdown(comparison[side]));
+  const chosen = verdict === side || verdict === "tie";
+  return h(
+    "section",
+    { class: `answer ${chosen ? `chosen chosen-${verdict}` : ""}`, "aria-label": label("grid.answer", { side: letter }) },
+    h("header", {}, h("span", { class: "letter" }, letter), chosen && h("span", { class: "said" }, label(`grid.${verdict}`))),
+    body,
+    comparison.cut.includes(side) && h("footer", {}, label("grid.cut")),
+  );
+}
