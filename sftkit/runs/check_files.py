@@ -11,7 +11,7 @@ from sftkit.data import is_hub_id
 from sftkit.data.reading import READERS
 from sftkit.runs import folder as disk
 from sftkit.runs.findings import Finding, check
-from sftkit.runs.look import Look, existing
+from sftkit.runs.look import Look, existing, is_whole
 
 # Bytes a weight: fp32 master, two fp32 Adam moments, and the weights themselves.
 CHECKPOINT_BYTES, MODEL_BYTES = 16, 4
@@ -52,6 +52,9 @@ def model_is_complete(look: Look) -> Iterator[Finding]:
         missing += sorted(shard for shard in shards if not (look.model / shard).is_file())
     elif not [*look.model.glob("*.safetensors"), *look.model.glob("pytorch_model*.bin")]:
         missing.append("weights (model.safetensors)")
+    for file in sorted(look.model.glob("*.safetensors")):
+        if not is_whole(file):
+            yield Finding("stop", "pretrain", f"{file} is cut short or no safetensors file: fetch it again.")
     if missing:
         yield Finding("stop", "pretrain", f"{look.model} is not a whole model: no {', no '.join(missing)}.")
 

@@ -49,4 +49,4 @@ def fill_in(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    fill_in(Path(sys.argv[1]))
+    fill_in(Path(sys.argv[1]).absolute())

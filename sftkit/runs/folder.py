@@ -113,7 +113,7 @@ def tail(path: Path, lines: int, *, block: int = 65_536) -> str:
                 text = file.read(size) + text
     except OSError:
         return ""
-    return "\n".join(text.decode("utf-8", errors="replace").splitlines()[-lines:])
+    return "\n".join(text.decode("utf-8", errors="replace").rstrip("\n").split("\n")[-lines:])
 
 
 def newest_checkpoint(checkpoints: Path) -> Path | None:

@@ -23,6 +23,7 @@ from sftkit.runs import hardware
 
 WHOLE = 32 * 2**20  # bytes: a larger JSONL file is sampled from its beginning
 HEAD = 4 * 2**20  # bytes of that sample
+HEADER_LIMIT = 100 * 2**20  # bytes: what the format allows for a header
 TOKENIZED = 200  # rows drawn for the checks that need the tokenizer
 BYTES = {
     "F64": 8,
@@ -195,14 +196,26 @@ def _head(path: Path) -> Rows:
 
 
 def _weights(path: Path) -> int:
-    """Weights in a safetensors file: its first 8 bytes are the length of a JSON header that lists shapes."""
+    """Weights in a safetensors file, by its header; 0 where it cannot be read."""
+    header, _ = _header(path)
+    spans = [(entry["data_offsets"], entry["dtype"]) for entry in header.values()]
+    return sum((stop - start) // BYTES.get(dtype, 2) for (start, stop), dtype in spans)
+
+
+def is_whole(path: Path) -> bool:
+    """Whether a safetensors file is as long as its header says: a download that broke off is not."""
+    header, length = _header(path)
+    return bool(header) and path.stat().st_size >= length + max(
+        entry["data_offsets"][1] for entry in header.values()
+    )
+
+
+def _header(path: Path) -> tuple[dict[str, Any], int]:
+    """Names, types and places of the tensors in a file, and where they begin (8 bytes give the header's length)."""
     try:
         with path.open("rb") as file:
             (length,) = struct.unpack("<Q", file.read(8))
-            header = json.loads(file.read(length))
-    except (OSError, ValueError, struct.error, MemoryError):
-        return 0
-    spans = [
-        (entry["data_offsets"], entry["dtype"]) for name, entry in header.items() if name != "__metadata__"
-    ]
-    return sum((stop - start) // BYTES.get(dtype, 2) for (start, stop), dtype in spans)
+            header = json.loads(file.read(min(length, HEADER_LIMIT)))
+    except (OSError, ValueError, struct.error):
+        return {}, 0
+    return {name: entry for name, entry in header.items() if name != "__metadata__"}, 8 + length

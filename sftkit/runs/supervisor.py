@@ -22,6 +22,7 @@ import subprocess
 import sys
 import time
 import traceback
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -98,17 +99,27 @@ def main(folder: Path, *, resume: bool = False) -> None:
     os.write(tell, b"1")
     os.close(tell)
     try:
-        if any(file.get("sha256") is None for file in watch.run.get("data", [])):
-            subprocess.Popen(
-                [sys.executable, "-m", "sftkit.runs.facts", str(folder)], stdin=subprocess.DEVNULL
-            )
+        facts = _start_facts(watch)
         supervise(watch)
-    except Exception:
-        traceback.print_exc()  # into train.log; readers see that the processes are gone
+        if facts:
+            facts.wait(FACTS_LIMIT)
+    except Exception as error:
+        traceback.print_exc()  # into train.log
+        with suppress(OSError):
+            if watch.state not in disk.ENDED:
+                disk.write_status(folder, "failed", f"the supervisor broke: {type(error).__name__}: {error}")
     finally:
         end(watch)
         lock.close()
         os.killpg(0, signal.SIGKILL)  # whatever a rank has left behind in our group, and ourselves
+
+
+def _start_facts(watch: Watch) -> subprocess.Popen | None:
+    """Hashes of data files too large for `launch` to read are made beside the training."""
+    if all(file.get("sha256") for file in watch.run.get("data", [])):
+        return None
+    command = [sys.executable, "-m", "sftkit.runs.facts", str(watch.folder)]
+    return subprocess.Popen(command, stdin=subprocess.DEVNULL)
 
 
 def _lock(folder: Path) -> IO[str]:
@@ -264,8 +275,13 @@ def pass_on(watch: Watch, to_the_end: bool = False) -> None:
         whole = text if to_the_end else text[: text.rfind(b"\n") + 1]
         rank.copied += len(whole)
         mark = f"[rank {rank.number}] ".encode() if len(watch.ranks) > 1 else b""
-        sys.stdout.buffer.write(b"".join(mark + line for line in whole.splitlines(keepends=True)))
+        sys.stdout.buffer.write(b"".join(mark + _shown(line) for line in whole.split(b"\n") if line))
     sys.stdout.buffer.flush()
+
+
+def _shown(line: bytes) -> bytes:
+    """A line as a terminal would show it in the end: progress bars write over themselves."""
+    return line.rstrip(b"\r").rpartition(b"\r")[2] + b"\n"
 
 
 def _sign_of_life(folder: Path) -> tuple[int, int] | None:

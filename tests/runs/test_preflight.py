@@ -122,6 +122,13 @@ def test_an_incomplete_model(world, name):
     assert name in one("stop", "pretrain", "not a whole model").message
 
 
+@pytest.mark.parametrize("cut", [0, 4, 100, -1])
+def test_weights_cut_short(world, cut):
+    weights = (world / "model" / "model.safetensors").read_bytes()
+    (world / "model" / "model.safetensors").write_bytes(weights[:cut])
+    one("stop", "pretrain", "cut short")
+
+
 def test_a_missing_shard(world):
     index = {"weight_map": {"a": "model-00001-of-00002.safetensors", "b": "model-00002-of-00002.safetensors"}}
     (world / "model" / "model.safetensors.index.json").write_text(json.dumps(index))

@@ -1,0 +1,76 @@
+"""The same drill with the real worker: DeepSpeed over gloo on the CPU, a model of 43,000 weights."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+
+import psutil
+import pytest
+
+from sftkit.runs import launch, process
+
+
+@pytest.fixture
+def real_launch(settings, tmp_path, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    started = []
+
+    def start(**changes):
+        run = launch(settings.with_(bf16=False, **changes), tmp_path / "runs")
+        started.append(run)
+        return run
+
+    yield start
+    for run in started:
+        run.kill()
+
+
+def until_step(run, step: int) -> None:
+    deadline = time.monotonic() + 120
+    while run.status.step < step:
+        assert not run.status.ended and time.monotonic() < deadline, f"{run.status}\n{run.log()}"
+        time.sleep(0.01)
+
+
+def test_stop_resume_finish(real_launch):
+    run = real_launch(max_epochs=40)
+    until_step(run, 2)
+    run.stop()
+    stopped = run.wait(60)
+    assert stopped.state == "stopped", f"{stopped}\n{run.log()}"
+    assert 2 <= stopped.step < stopped.total_steps == 160
+    assert (run.checkpoints / f"step-{stopped.step}").is_dir()
+    assert not run.model_path.exists()
+    run.resume()
+    assert run.wait(120).state == "finished", run.log()
+    assert run.metrics()["step"].tolist() == list(range(1, 161))
+    assert (run.model_path / "config.json").is_file()
+    assert process.group_members(run.record["pid"]) == []
+
+
+def test_a_rank_killed_while_the_other_waits_for_it(real_launch):
+    run = real_launch(max_epochs=10_000, num_processes=2)
+    until_step(run, 2)
+    group = process.group_members(run.record["pid"])
+    ranks = {psutil.Process(pid).environ().get("RANK"): pid for pid in group if pid != run.record["pid"]}
+    os.kill(ranks["1"], 9)
+    begin = time.monotonic()
+    status = run.wait(30)
+    assert time.monotonic() - begin < 10
+    # Rank 0 dies of a closed connection a moment later; the reason names the one that went first.
+    assert status.state == "failed" and status.reason.startswith("rank 1 was ended by SIGKILL"), run.log()
+    assert process.group_members(run.record["pid"]) == []
+
+
+def test_what_the_worker_raises_is_the_reason(real_launch, tiny_model, tmp_path):
+    other = shutil.copytree(tiny_model, tmp_path / "other")
+    config = json.loads((other / "config.json").read_text())
+    (other / "config.json").write_text(json.dumps(config | {"model_type": "llamma"}))
+    run = real_launch(pretrain=str(other))
+    status = run.wait(120)
+    assert status.state == "failed"
+    assert status.reason.startswith("rank 0: ") and "llamma" in status.reason
+    assert "Traceback" in run.log()
