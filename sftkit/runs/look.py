@@ -88,17 +88,21 @@ class Look:
         except DataError as error:
             return error
 
-    @cached_property
+    @property
     def faulty_rows(self) -> dict[str, list[DataError]]:
         """For each split, what is wrong with rows that cannot be turned into messages."""
-        return {split: self._shaped(split)[1] for split in ("train", "eval")}
+        return {split: bad for split, (_, bad) in self._shaped.items()}
 
-    @cached_property
+    @property
     def examples(self) -> dict[str, list[Example]]:
         """For each split, the rows as messages; faulty rows are left out."""
-        return {split: self._shaped(split)[0] for split in ("train", "eval")}
+        return {split: good for split, (good, _) in self._shaped.items()}
 
-    def _shaped(self, split: str) -> tuple[list[Example], list[DataError]]:
+    @cached_property
+    def _shaped(self) -> dict[str, tuple[list[Example], list[DataError]]]:
+        return {split: self._shape(split) for split in ("train", "eval")}
+
+    def _shape(self, split: str) -> tuple[list[Example], list[DataError]]:
         columns = self.columns(split)
         if isinstance(columns, DataError):
             return [], []
