@@ -92,7 +92,9 @@ def test_sides_order_and_names_change_nothing(outcomes, random):
         (frame.replace({"model_a": {"tuned": "x"}}), "x"),
     ]:
         assert_same(win_rate(changed, name), plain)
-    assert_same(agreement(pd.concat([frame, mirrored.assign(rater="r2")]), "human:ana", "r2"), None, perfect=True)
+    assert_same(
+        agreement(pd.concat([frame, mirrored.assign(rater="r2")]), "human:ana", "r2"), None, perfect=True
+    )
 
 
 @settings(max_examples=40, deadline=None)
@@ -136,7 +138,9 @@ def test_agreement_counts_ties_or_leaves_them_out():
 
 def oracle(path):
     if not (ORACLES / path).is_file():
-        pytest.skip(f"REAL VOTES MISSING: {ORACLES / path} is not there, so the published figures are NOT checked")
+        pytest.skip(
+            f"REAL VOTES MISSING: {ORACLES / path} is not there, so the published figures are NOT checked"
+        )
     return ORACLES / path
 
 

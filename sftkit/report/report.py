@@ -1,0 +1,134 @@
+"""The report: everything a store of ratings says about who won, as tables, words, figures and one HTML file.
+
+report = Report(RatingStore("sqlite:///ratings.db"))
+report                      # in a notebook
+print(report)               # in a terminal
+report.to_html("report.html")
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from sftkit.errors import ReportError
+from sftkit.report import tables, words
+from sftkit.report.estimates import check_votes
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+RATING_COLUMNS = ["rater", "prompt_id", "model_a", "model_b", "verdict", "scores", "shown_first", "current"]
+ANSWER_COLUMNS = ["prompt_id", "prompt", "task", "reference", "model", "response"]
+
+
+class Report:
+    """What the ratings say at this moment. Make a new one to see later ratings.
+
+    source: a RatingStore, or a DataFrame of votes (columns of estimates.py); with votes, `ratings` (columns of
+    RatingStore.frame()) adds dimensions and biases. baseline: the model the others are compared with; the first
+    registered unless named.
+    """
+
+    def __init__(self, source: Any, ratings: pd.DataFrame | None = None, baseline: str | None = None):
+        if isinstance(source, pd.DataFrame):
+            self.votes = source
+            self.ratings = ratings if ratings is not None else pd.DataFrame(columns=RATING_COLUMNS)
+            self.answers = pd.DataFrame(columns=ANSWER_COLUMNS)
+        elif hasattr(source, "votes") and hasattr(source, "frame"):
+            self.votes, self.ratings, self.answers = source.votes(), source.frame(), source.answers().frame
+        else:
+            raise ReportError(
+                f"a report is made of a RatingStore or of votes, not of {type(source).__name__}"
+            )
+        check_votes(self.votes)
+        if missing := [name for name in RATING_COLUMNS if name not in self.ratings.columns]:
+            raise ReportError(f"ratings lack the column(s) {', '.join(missing)}")
+        known = list(dict.fromkeys([*self.answers["model"], *tables.models(self.votes)]))
+        if baseline is not None and baseline not in known:
+            raise ReportError(f"no model {baseline!r}; models: {', '.join(known) or 'none'}")
+        self.baseline = baseline or (known[0] if known else "")
+
+    @cached_property
+    def win_rates(self) -> pd.DataFrame:
+        """rater, model, baseline, win_rate (0..1), low, high (95 %), n, unscored: see estimates.win_rate."""
+        return tables.win_rates(self.votes, self.baseline)
+
+    @cached_property
+    def by_task(self) -> pd.DataFrame:
+        """The columns of win_rates and `task`; empty where tasks are not known."""
+        return tables.win_rates(
+            self.votes if "task" in self.votes else self.votes.assign(task=None), self.baseline, "task"
+        )
+
+    @cached_property
+    def by_dimension(self) -> pd.DataFrame:
+        """Mean scores and their differences: see tables.by_dimension."""
+        return tables.by_dimension(self.ratings, self.baseline)
+
+    @cached_property
+    def agreement(self) -> pd.DataFrame:
+        """Agreement of every two raters: see tables.agreements."""
+        return tables.agreements(self.votes)
+
+    @cached_property
+    def bias(self) -> pd.DataFrame:
+        """How each rater leans: see tables.bias."""
+        return tables.bias(self.votes, self.ratings)
+
+    @property
+    def leader(self) -> Any:
+        """The row of win_rates that rests on the most votes; None when none has any."""
+        rows = words.by_support(self.win_rates)
+        return next((row for row in rows.itertuples() if row.n), None)
+
+    @property
+    def headlines(self) -> list[str]:
+        """One plain sentence a rater and model, the best supported first."""
+        return words.headlines(self.win_rates) or [words.NOTHING]
+
+    @property
+    def headline(self) -> str:
+        """The best supported result in plain words, with its uncertainty and who says so."""
+        return self.headlines[0]
+
+    def table(self) -> str:
+        """The whole report as text for a terminal."""
+        parts = ["\n".join(map(words.visible, self.headlines))]
+        for title, about, columns, rows in words.sections(self):
+            parts.append(f"{title}\n{words.visible(about)}\n\n{words.text_table(columns, rows)}")
+        return "\n\n".join(parts)
+
+    __str__ = table
+
+    def __repr__(self) -> str:
+        return f"Report({len(self.votes)} votes of {self.votes['rater'].nunique()} raters: {words.visible(self.headline)})"
+
+    def figure(self) -> go.Figure:
+        """Win rates with intervals, overall and by task, as a plotly figure."""
+        from sftkit.report.figures import win_rate_figure
+
+        return win_rate_figure(self)
+
+    def png(self, path: str | Path) -> Path:
+        """The same picture as a PNG, drawn by matplotlib (no browser needed)."""
+        from sftkit.report.figures import win_rate_png
+
+        return win_rate_png(self, Path(path))
+
+    def to_html(self, path: str | Path) -> Path:
+        """One self-contained file that opens offline; no scripts, every text escaped."""
+        from sftkit.report.page import whole_page
+
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(whole_page(self), encoding="utf-8")
+        return path
+
+    def _repr_html_(self) -> str:
+        from sftkit.report.page import fragment
+
+        return fragment(self)
