@@ -65,7 +65,7 @@ def gpus_are_there(look: Look) -> Iterator[Finding]:
     # Entries may also be UUIDs, which say nothing of ids.
     if hidden and all(entry.isdigit() for entry in visible or ()):
         told = ",".join(visible or ()) or "nothing"
-        yield Finding("stop", "gpus", f"GPU {_list(hidden)} is not among those given to this session (CUDA_VISIBLE_DEVICES={told}).", {"gpus": [int(entry) for entry in visible or ()] or None, "num_processes": None}, "Use those given")  # fmt: skip
+        yield Finding("stop", "gpus", f"GPU {_list(hidden)} is not among those given to this process (CUDA_VISIBLE_DEVICES={told}).", {"gpus": [int(entry) for entry in visible or ()] or None, "num_processes": None}, "Use those given")  # fmt: skip
 
 
 @check

@@ -74,7 +74,13 @@ class Run:
     @property
     def config(self) -> SFTConfig:
         """The settings of the run."""
-        return SFTConfig.from_dict(self.record["config"])
+        return SFTConfig.from_dict(self._settings)
+
+    @property
+    def _settings(self) -> dict[str, Any]:
+        if not isinstance(settings := self.record.get("config"), dict):
+            raise RunError(f"{self.folder / disk.RUN} holds no settings: the file is damaged.")
+        return settings
 
     @property
     def data(self) -> list[dict[str, Any]]:
@@ -84,12 +90,12 @@ class Run:
     @property
     def model_path(self) -> Path:
         """Folder of the finished model: the setting save_path, else `model` in the run's folder."""
-        return self._place(self.record["config"].get("save_path"), disk.MODEL)
+        return self._place(self._settings.get("save_path"), disk.MODEL)
 
     @property
     def checkpoints(self) -> Path:
         """Folder of the checkpoints: the setting ckpt_path, else `checkpoints` in the run's folder."""
-        return self._place(self.record["config"].get("ckpt_path"), disk.CHECKPOINTS)
+        return self._place(self._settings.get("ckpt_path"), disk.CHECKPOINTS)
 
     def _place(self, setting: str | None, name: str) -> Path:
         return Path(self.record.get("cwd") or ".", setting).absolute() if setting else self.folder / name
@@ -180,7 +186,14 @@ class Run:
             )
         before = self.status
         if process.is_alive(record):  # the supervisor leads the group that holds every rank
-            os.killpg(record["pid"], signal.SIGKILL)
+            try:
+                os.killpg(record["pid"], signal.SIGKILL)
+            except PermissionError:
+                raise RunError(
+                    f"The run {self.id} was started by another user, who alone can kill it."
+                ) from None
+            except ProcessLookupError:
+                pass  # it has just left by itself
             self._wait_until_gone(record["pid"], timeout)
         if not before.ended:
             disk.write_status(self.folder, "stopped", KILLED)

@@ -2,7 +2,7 @@
 
     python -m sftkit.runs.supervisor RUN_DIR
 
-Started by `launch` and `Run.resume`. It leaves the process tree of the notebook (fork, then a session of its own), so
+Started by `launch` and `Run.resume`. It leaves the process tree of the notebook (fork and setsid), so
 that neither a closed terminal nor a kernel that ends its children reaches it, and writes only to files. It must start
 at once: standard library and psutil, nothing else.
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from jupyter_client.manager import start_new_kernel
 
 from sftkit.runs import load_run, process
 from sftkit.runs.run import GONE
@@ -173,6 +174,24 @@ def test_the_launching_process_dies_and_the_run_goes_on(fake_worker, settings, t
     os.killpg(kernel.pid, death)
     kernel.communicate()
     until_running(run, step=3)
+    assert run.wait(20).state == "finished"
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_a_real_kernel_shut_down_and_the_run_goes_on(fake_worker, settings, tmp_path, monkeypatch, at_once):
+    monkeypatch.setenv("FAKE_STEPS", "60")
+    manager, client = start_new_kernel()
+    arguments = ["", settings.pretrain, settings.dataset, str(tmp_path / "runs")]
+    code = LAUNCH.replace("time.sleep(600)", "").replace(
+        "import os, sys, time", f"import sys; sys.argv = {arguments!r}"
+    )
+    said = []
+    client.execute_interactive(code, timeout=60, output_hook=lambda message: said.append(message["content"]))
+    client.stop_channels()
+    manager.shutdown_kernel(now=at_once)
+    run = load_run("".join(part.get("text", "") for part in said).strip())
+    step = run.status.step
+    until_running(run, step=step + 3)
     assert run.wait(20).state == "finished"
 
 

@@ -166,6 +166,14 @@ def test_a_changed_clock_does_not_kill_a_run(tmp_path):
     assert written(tmp_path / "r", **me | {"pid_started": me["pid_started"] - 7200}).status.state == "running"
 
 
+def test_a_launch_that_broke_off_is_not_queued_for_ever(tmp_path):
+    run = written(tmp_path / "r", "queued")
+    assert run.status.state == "queued"
+    told = disk.read_json(run.folder / "status.json")
+    disk.write_json(run.folder / "status.json", told | {"updated": time.time() - 60})
+    assert (run.status.state, run.status.reason) == ("failed", GONE)
+
+
 def test_a_zombie_does_not_live():
     child = subprocess.Popen([sys.executable, "-c", "pass"])
     kept = process.identity(child.pid)
@@ -196,6 +204,16 @@ def test_a_broken_status_file_is_not_an_error(tmp_path, text):
     run = written(tmp_path / "r", **process.identity(os.getpid()))
     (run.folder / "status.json").write_text(text)
     assert run.status.state == "queued"
+
+
+def test_a_damaged_run_json_is_said_to_be_one(tmp_path):
+    run = written(tmp_path / "r")
+    (run.folder / "run.json").write_text("{")
+    with pytest.raises(RunError, match="damaged"):
+        run.config  # noqa: B018
+    assert run.status.state == "running"  # its last word is a moment old, and there is no pid to look for
+    assert list_runs(tmp_path)["id"].tolist() == ["r"]
+    run._repr_html_()
 
 
 def test_metrics_grow_shrink_and_tolerate(tmp_path):
