@@ -173,6 +173,7 @@ def test_the_launching_process_dies_and_the_run_goes_on(fake_worker, settings, t
     assert not psutil.Process(kernel.pid).children(recursive=True)  # nothing for a kernel's shutdown to end
     os.killpg(kernel.pid, death)
     kernel.communicate()
+    os.killpg(run.record["pid"], signal.SIGHUP)  # what a closed terminal sends
     until_running(run, step=3)
     assert run.wait(20).state == "finished"
 

@@ -228,8 +228,14 @@ def test_metrics_grow_shrink_and_tolerate(tmp_path):
     assert frame["step"].tolist() == [1, 2, 3, 3]
     assert frame["eval_loss_by_task"].iloc[3] == {"sum": 1.0}
     assert frame["odd"].iloc[3] == 7 and frame.columns[-1] == "odd"
-    path.write_text('{"step": 1, "loss": 2.5}\n')  # a resumed run drops what came after its checkpoint
-    assert run.metrics()["step"].tolist() == [1]
+    for steps in (
+        [1],
+        list(range(1, 40)),
+    ):  # a resumed run drops what came after its checkpoint, then grows past it
+        (tmp_path / "new").write_text("".join(f'{{"step": {step}, "loss": 9}}\n' for step in steps))
+        os.replace(tmp_path / "new", path)
+        assert run.metrics()["step"].tolist() == steps
+        assert set(run.metrics()["loss"]) == {9}
 
 
 def test_load_run_that_is_not_there_names_those_that_are(tmp_path):
