@@ -24,6 +24,7 @@ from sftkit.data.reading import is_hub_id
 from sftkit.errors import GenerationError
 from sftkit.generation.prompts import Prompts, read_prompts
 from sftkit.generation.table import Generations
+from sftkit.runs import load_run
 
 POLL = 0.1  # seconds between looks at the worker's file
 
@@ -69,14 +70,16 @@ def generate(
 
 
 def model_path(name: str, model: Any) -> str:
-    """The absolute folder of a model, or a Hub id as it is. A Run gives its exported model."""
+    """The absolute folder of a model, or a Hub id as it is. A Run, or its folder, gives its exported model."""
+    if not hasattr(model, "model_path") and (Path(model) / "run.json").is_file():
+        model = load_run(model)
     if hasattr(model, "model_path"):
         folder = Path(model.model_path)
         if not (folder / "config.json").is_file():
             state = model.status.state
             raise GenerationError(
-                f"model {name!r}: the run {model.id} ({state}) has no exported model at {folder}; it is written "
-                "when the run finishes or is stopped"
+                f"model {name!r}: the run {model.id} ({state}) has no exported model at {folder}; it is "
+                "written when the run finishes (run.wait(); a stopped one: run.resume())"
             )
         return str(folder.resolve())
     folder = Path(model).expanduser()

@@ -11,7 +11,7 @@ import pandas as pd
 from sftkit.data.reading import read_rows
 from sftkit.data.templates import PLAIN
 from sftkit.errors import DataError
-from sftkit.generation.table import Messages, as_messages, prompt_id_of
+from sftkit.generation.table import Messages, as_messages, known, prompt_id_of
 
 Prompts = str | Path | pd.DataFrame | list
 
@@ -47,20 +47,17 @@ def _prompt(record: Any) -> dict[str, Any]:
     """One prompt; a bare text or list of messages is a record of its own."""
     if not isinstance(record, dict):
         record = {"prompt": record}
-    given = record.get("prompt")
-    if given is None or (isinstance(given, float) and given != given):  # pandas' NaN
-        given = record.get("messages")
+    given = known(record.get("prompt"))
+    given = given if given is not None else known(record.get("messages"))
     if given is None:
         raise ValueError(f"no column prompt or messages; it has: {', '.join(map(str, record))}")
     messages, answer = _question(as_messages(given))
-    reference = record.get("reference")
-    known = reference is not None and reference == reference  # NaN is not itself
-    prompt_id = record.get("prompt_id")
+    reference, prompt_id = known(record.get("reference")), known(record.get("prompt_id"))
     return {
         "prompt_id": str(prompt_id) if prompt_id is not None else prompt_id_of(messages),
         "prompt": messages,
         "task": record.get("task"),
-        "reference": reference if known else answer,
+        "reference": reference if reference is not None else answer,
     }
 
 

@@ -220,11 +220,11 @@ def _row(record: dict[str, Any]) -> dict[str, Any]:
         raise ValueError("model has no name")
     if not isinstance(record["response"], str):
         raise ValueError('response is not text (an empty answer is "")')
-    finish = _known(record.get("finish_reason"))
+    finish = known(record.get("finish_reason"))
     if finish is not None and finish not in FINISH_REASONS:
         raise ValueError(f"finish_reason {finish!r} is none of {', '.join(FINISH_REASONS)}")
-    sampling = _known(record.get("sampling"))
-    prompt_id = _known(record.get("prompt_id"))
+    sampling = known(record.get("sampling"))
+    prompt_id = known(record.get("prompt_id"))
     return {
         "prompt_id": prompt_id_of(messages) if prompt_id is None else str(prompt_id),
         "prompt": messages,
@@ -233,21 +233,21 @@ def _row(record: dict[str, Any]) -> dict[str, Any]:
         "model": record["model"],
         "response": record["response"],
         "finish_reason": finish,
-        "tokens": _known(record.get("tokens")),
-        "seconds": _known(record.get("seconds")),
+        "tokens": known(record.get("tokens")),
+        "seconds": known(record.get("seconds")),
         "sampling": json.loads(sampling) if isinstance(sampling, str) else (sampling or {}),
         "fingerprint": _text(record.get("fingerprint")),
     }
 
 
-def _known(value: Any) -> Any:
-    """None for everything that pandas calls missing."""
+def known(value: Any) -> Any:
+    """The value, or None for everything that pandas calls missing."""
     return None if value is None or (pd.api.types.is_scalar(value) and pd.isna(value)) else value
 
 
 def _text(value: Any) -> str | None:
     """Text as it is, missing as None, anything else as JSON (a reference may be a list of accepted answers)."""
-    value = _known(value)
+    value = known(value)
     if value is None or isinstance(value, str):
         return value
     return json.dumps(value.tolist() if hasattr(value, "tolist") else value, ensure_ascii=False)

@@ -111,7 +111,7 @@ class Judge:
         self, answers: Generations, store: RatingStore | None = None, limit: int | None = None
     ) -> CostEstimate:
         """What `rate` with the same arguments would take; calls already in the store cost nothing."""
-        calls = self._open_calls(answers, store, limit)
+        calls = self._unpaid(list(self._calls(answers, limit)), store)
         form = _tokens(str(calls[0].request.response_format)) if calls else 0
         tokens = sum(form + _tokens(m["content"]) for call in calls for m in call.request.messages[1:])
         system = _tokens(calls[0].request.messages[0]["content"]) if calls else 0
@@ -135,6 +135,7 @@ class Judge:
         all: no key, refused key, unknown model, an endpoint that never answers.
         """
         import pandas as pd
+        from tqdm.auto import tqdm
 
         from sftkit.ratings.store import RatingStore
 
@@ -145,10 +146,12 @@ class Judge:
         key = self._key()
         store = store if store is not None else RatingStore("sqlite://")
         store.register(answers)
-        calls = self._open_calls(answers, store, limit)
-        if calls:
-            run_apart(self._ask_all(calls, store, key, progress))
-        wanted = {(c.prompt_id, c.model_a, c.model_b) for c in self._calls(answers, limit)}
+        calls = list(self._calls(answers, limit))
+        if unpaid := self._unpaid(calls, store):
+            # the bar is made here: a notebook shows what its own thread displays
+            with tqdm(total=len(unpaid), unit="call", desc=self.rater, disable=not progress) as bar:
+                run_apart(self._ask_all(unpaid, store, key, bar))
+        wanted = {(call.prompt_id, call.model_a, call.model_b) for call in calls}
         frame = store.frame(self.rater)
         comparisons = zip(frame["prompt_id"], frame["model_a"], frame["model_b"])
         mine = pd.Series([row in wanted for row in comparisons], index=frame.index, dtype=bool)
@@ -176,19 +179,18 @@ class Judge:
                 request = build_request(row.prompt, row.reference, *shown, self.dimensions, settings)
                 yield _Call(row.prompt_id, row.model_a, row.model_b, first, request)
 
-    def _open_calls(self, answers: Generations, store: RatingStore | None, limit: int | None) -> list[_Call]:
+    def _unpaid(self, calls: list[_Call], store: RatingStore | None) -> list[_Call]:
         """The calls whose verdict is not in the store yet."""
-        paid = set()
-        if store is not None:
-            frame = store.frame(self.rater)
-            frame = frame[frame["verdict"].isin(SCORED) & frame["request_hash"].notna()]
-            names = ["request_hash", "prompt_id", "model_a", "model_b", "shown_first"]
-            paid = set(frame[names].itertuples(index=False, name=None))
-        return [call for call in self._calls(answers, limit) if call.identity not in paid]
+        if store is None:
+            return calls
+        frame = store.frame(self.rater)
+        frame = frame[frame["verdict"].isin(SCORED) & frame["request_hash"].notna()]
+        names = ["request_hash", "prompt_id", "model_a", "model_b", "shown_first"]
+        paid = set(frame[names].itertuples(index=False, name=None))
+        return [call for call in calls if call.identity not in paid]
 
-    async def _ask_all(self, calls: list[_Call], store: RatingStore, key: str, progress: bool) -> None:
+    async def _ask_all(self, calls: list[_Call], store: RatingStore, key: str, bar: Any) -> None:
         from openai import AsyncOpenAI
-        from tqdm.auto import tqdm
 
         queue = iter(calls)
         refused: list[str] = []
@@ -201,7 +203,8 @@ class Judge:
             nonlocal answered
             for call in queue:  # shared by all workers, which take turns in one thread
                 rating, refusal = await self._ask(client, call, key)
-                await asyncio.to_thread(store.add, rating)
+                # shielded: a reply that was paid for is stored even when an interrupt comes right now
+                await asyncio.shield(asyncio.to_thread(store.add, rating))
                 bar.update()
                 answered += refusal is None
                 if refusal is not None:
@@ -211,16 +214,13 @@ class Judge:
                             f"{len(refused)} calls failed and none was answered. The last: {refusal}"
                         )
 
-        with tqdm(total=len(calls), unit="call", desc=self.rater, disable=not progress) as bar:
-            async with client:
-                try:
-                    async with asyncio.TaskGroup() as group:
-                        for _ in range(min(self.max_concurrency, len(calls))):
-                            group.create_task(work())
-                except (
-                    BaseExceptionGroup
-                ) as group:  # the first worker's error says it; the others were cancelled
-                    raise group.exceptions[0] from None
+        async with client:
+            try:
+                async with asyncio.TaskGroup() as group:
+                    for _ in range(min(self.max_concurrency, len(calls))):
+                        group.create_task(work())
+            except BaseExceptionGroup as group:  # the first worker's error says it; the others were cancelled
+                raise group.exceptions[0] from None
 
     async def _ask(self, client: Any, call: _Call, key: str) -> tuple[Rating, str | None]:
         """The rating of one call, and how the endpoint refused it (None when it answered)."""

@@ -106,6 +106,16 @@ def test_wrong_calls_are_refused_before_anything_starts(tiny_model, tmp_path, mo
         generate({"m": tiny_model}, ["q"], max_new_tokens=0, temperature=-1, top_p=0, batch_size=0)
 
 
+def test_a_run_stands_for_its_exported_model(tiny_model, tmp_path):
+    """As an object, and as a folder that a new session knows by its path only."""
+    (tmp_path / "run.json").write_text(json.dumps({"id": "r1", "config": {}}), encoding="utf-8")
+    with pytest.raises(GenerationError, match="no exported model"):
+        ask.model_path("m", str(tmp_path))
+    shutil.copytree(tiny_model, tmp_path / "model")
+    assert ask.model_path("m", str(tmp_path)) == str(tmp_path / "model")
+    assert ask.model_path("m", SimpleNamespace(model_path=tmp_path / "model")) == str(tmp_path / "model")
+
+
 def worker_of_this_process():
     alive = [p for p in psutil.Process().children() if p.status() != psutil.STATUS_ZOMBIE]
     return [p for p in alive if "sftkit.generation.worker" in p.cmdline()]
