@@ -8,7 +8,7 @@ import { command, type Command } from "./keys";
 import { List } from "./list";
 import { Outbox } from "./outbox";
 import { allDone, Bar, keyCard, message, type Saving } from "./panels";
-import { Kernel, NO_OPINION, type Model, type Opinion, type Saved, type Setup, type Side, type Verdict } from "./protocol";
+import { Kernel, NO_OPINION, type Model, type Opinion, type Saved, type Setup, type Side, type Verdict, Unreachable } from "./protocol";
 import { GridState, withScore } from "./state";
 
 const PATIENCE_MS = 1500; // after which a vote without an answer is called unsaved
@@ -45,6 +45,7 @@ class Grid {
     this.root.addEventListener("pointermove", this.attention.alive);
     // after a click with the mouse the keys are the grid's again: Enter must not press the same button once more
     this.root.addEventListener("click", (event) => {
+      this.inSight();
       if (event.detail > 0 && (event.target as Element).closest("button")) this.root.focus({ preventScroll: true });
     });
     element.append(this.root);
@@ -97,7 +98,7 @@ class Grid {
       setup.grid,
       (vote) => ask.ask({ kind: "vote", ...vote }),
       (saved, vote) => this.acknowledged(saved, vote.opinion),
-      (text) => this.fail(text),
+      (error) => this.fail(error),
       () => this.update(),
     );
     this.ticker = setInterval(() => this.outbox.size && this.update(), 500) as unknown as number;
@@ -220,7 +221,8 @@ class Grid {
   }
 
   private fail(error: unknown): void {
-    const text = error instanceof Error ? error.message : String(error);
+    const known = error instanceof Unreachable ? this.label("grid.no_kernel") : null;
+    const text = known ?? (error instanceof Error ? error.message : String(error));
     const close = h("button", { type: "button", "aria-label": this.label("grid.close"), onclick: () => this.errors.replaceChildren() }, "×");
     this.errors.replaceChildren(h("span", {}, text), close);
   }
@@ -237,6 +239,7 @@ class Grid {
     const wanted = this.state?.total ? command(event) : null;
     if (!wanted || (this.card && wanted.do !== "card" && wanted.do !== "close")) return;
     event.preventDefault();
+    this.inSight();
     if (!event.repeat || wanted.do === "mark" || wanted.do === "go" || wanted.do === "scroll") this.run(wanted);
   };
 
@@ -271,6 +274,11 @@ class Grid {
       case "close":
         return this.hideCard();
     }
+  }
+
+  /** Whoever rates sees the whole grid, the buttons at its foot included. */
+  private inSight(): void {
+    this.root.scrollIntoView({ block: "nearest" });
   }
 
   private leaveNote(): void {

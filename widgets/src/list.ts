@@ -11,6 +11,7 @@ const SPARE = 6; // rows kept above and below those in sight
 
 export class List {
   readonly element: HTMLElement;
+  private readonly top: HTMLElement;
   private readonly space: HTMLElement;
   private readonly rows = new Map<number, HTMLElement>();
   private readonly previews: (Preview | undefined)[] = [];
@@ -29,10 +30,11 @@ export class List {
     const head = h("div", { class: "row head", role: "row" });
     head.append(...names.map((name) => h("div", { role: "columnheader" }, name)));
     this.space = h("div", { class: "space", role: "rowgroup" });
+    this.top = h("div", { class: "top", role: "rowgroup" }, head);
     this.element = h(
       "div",
       { class: "table", role: "table", "aria-label": label("grid.table"), "aria-rowcount": state.total + 1 },
-      h("div", { class: "top", role: "rowgroup" }, head),
+      this.top,
       this.space,
     );
     this.element.addEventListener("scroll", () => this.soon());
@@ -72,7 +74,9 @@ export class List {
   render(): void {
     const { focus, total } = this.state;
     const extra = Math.max(0, (this.open?.offsetHeight ?? 0) - ROW);
-    this.space.style.height = `${total * ROW + extra}px`;
+    // below the last row stays room, so that every row can be opened at the same place, under the head
+    const room = focus * ROW + this.element.clientHeight - this.top.offsetHeight;
+    this.space.style.height = `${Math.max(total * ROW + extra, room)}px`;
     if (this.open) this.open.style.top = `${focus * ROW}px`;
     const { scrollTop, clientHeight } = this.element;
     const [from, to] = inSight(scrollTop, clientHeight, focus, extra, total);

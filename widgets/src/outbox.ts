@@ -20,7 +20,7 @@ export class Outbox {
     grid: string,
     private readonly send: (vote: Vote) => Promise<Saved>,
     private readonly saved: (saved: Saved, vote: Vote) => void,
-    private readonly failed: (message: string) => void,
+    private readonly failed: (error: unknown) => void,
     private readonly changed: () => void,
   ) {
     this.place = `sftkit-unsaved-${grid}`;
@@ -86,7 +86,7 @@ export class Outbox {
       this.keep();
       this.saved(saved, vote);
     } catch (error) {
-      this.failed(error instanceof Error ? error.message : String(error)); // stays here and is tried again
+      this.failed(error); // stays here and is tried again
     }
     this.changed();
   }

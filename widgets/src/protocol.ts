@@ -80,6 +80,9 @@ export interface Model {
   off(event: string, handler: (message: any) => void): void;
 }
 
+/** No kernel is behind this view any more. */
+export class Unreachable extends Error {}
+
 /** Questions to the kernel, each answered by one message that carries its number. */
 export class Kernel {
   private readonly name = Math.random().toString(36).slice(2); // of this view: another one may show the same widget
@@ -101,7 +104,11 @@ export class Kernel {
     const ask = `${this.name}:${++this.count}`;
     return new Promise((done, failed) => {
       this.waiting.set(ask, { done, failed });
-      this.model.send({ ...request, ask });
+      try {
+        this.model.send({ ...request, ask });
+      } catch {
+        failed(new Unreachable()); // after a restart of the kernel
+      }
     });
   }
 

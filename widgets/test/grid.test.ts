@@ -1,0 +1,178 @@
+// @vitest-environment jsdom
+// The whole page half against a fake kernel: what keys and clicks do, and what is told when saving fails.
+
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import widget from "../src/grid";
+import { browserParts, FakeKernel, settle } from "./fake";
+
+let page: HTMLElement;
+let close: () => void;
+
+const root = () => page.querySelector<HTMLElement>(".sftkit-grid")!;
+const find = (selector: string) => page.querySelector<HTMLElement>(selector)!;
+const openRow = () => Number(find(".row.open").getAttribute("aria-rowindex")) - 2;
+
+async function show(kernel: FakeKernel): Promise<FakeKernel> {
+  close = widget.render({ model: kernel, el: page });
+  await settle();
+  return kernel;
+}
+
+async function press(...keys: string[]): Promise<void> {
+  for (const key of keys) {
+    root().dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true, cancelable: true }));
+    await settle();
+  }
+}
+
+beforeEach(() => {
+  vi.useFakeTimers();
+  browserParts();
+  page = document.createElement("div");
+  document.body.replaceChildren(page);
+});
+afterEach(() => {
+  close();
+  vi.useRealTimers();
+});
+
+test("twelve digits and a letter rate a comparison and open the next", async () => {
+  const kernel = await show(new FakeKernel(3));
+  await press("5", "2", "4", "1", "b");
+  expect(kernel.votes.at(-1)).toMatchObject({
+    id: "c0",
+    opinion: { verdict: "b", scores: { honesty: { a: 5, b: 2 }, safety: { a: 4, b: 1 } }, note: "" },
+  });
+  expect(openRow()).toBe(1);
+  expect(find(".count").textContent).toBe("grid.count");
+  expect(find("progress").getAttribute("value")).toBe("1");
+});
+
+test("by mouse alone", async () => {
+  const kernel = await show(new FakeKernel(2));
+  page.querySelectorAll<HTMLElement>(".score")[3]!.querySelectorAll("button")[3]!.click();
+  find(".verdict-tie").click();
+  await settle();
+  expect(kernel.votes.at(-1)?.opinion).toMatchObject({ verdict: "tie", scores: { safety: { b: 4 } } });
+});
+
+test("the next prompt is shown only when the vote is on disk", async () => {
+  const kernel = await show(new FakeKernel(3));
+  kernel.alive = false;
+  await press("a");
+  await settle(2500);
+  expect(openRow()).toBe(0);
+  expect(find(".saving").textContent).toBe("grid.waiting");
+  await press("j", "j", "k"); // the rater may go on all the same
+  expect(openRow()).toBe(1);
+  kernel.wake();
+  await settle(100);
+  expect(find(".saving").textContent).toBe("grid.saved");
+  expect(kernel.votes.length).toBe(1);
+  expect(openRow()).toBe(1);
+});
+
+test("an error from the store is shown under the grid, and goes when saving works again", async () => {
+  const kernel = await show(new FakeKernel(2));
+  kernel.refuse = "Cannot write to the rating store: disk full";
+  await press("a");
+  expect(find(".errors").textContent).toContain("disk full");
+  expect(openRow()).toBe(0);
+  kernel.refuse = "";
+  await settle(6000);
+  expect(find(".errors").textContent).toBe("");
+  expect(openRow()).toBe(1);
+});
+
+test("undo goes back to the comparison and takes the vote away, redo brings it again", async () => {
+  const kernel = await show(new FakeKernel(3));
+  await press("a", "b");
+  expect(openRow()).toBe(2);
+  await press("u");
+  expect(openRow()).toBe(1);
+  expect(kernel.votes.at(-1)).toMatchObject({ id: "c1", opinion: { verdict: null } });
+  await press("u");
+  expect(kernel.votes.at(-1)).toMatchObject({ id: "c0", opinion: { verdict: null } });
+  root().dispatchEvent(new KeyboardEvent("keydown", { key: "y", ctrlKey: true, bubbles: true }));
+  await settle();
+  expect(kernel.votes.at(-1)).toMatchObject({ id: "c0", opinion: { verdict: "a" } });
+});
+
+test("letters typed into the note are letters", async () => {
+  const kernel = await show(new FakeKernel(2));
+  await press("n");
+  const note = find("textarea") as HTMLTextAreaElement;
+  expect(document.activeElement).toBe(note);
+  note.value = "ab";
+  note.dispatchEvent(new Event("input"));
+  note.dispatchEvent(new KeyboardEvent("keydown", { key: "b", bubbles: true }));
+  await settle(1000);
+  expect(kernel.votes.map((vote) => vote.opinion)).toEqual([{ verdict: null, scores: {}, note: "ab" }]);
+  note.dispatchEvent(new KeyboardEvent("keydown", { key: "Escape", bubbles: true }));
+  expect(document.activeElement).toBe(root());
+});
+
+test("no key reaches JupyterLab, ours or not", async () => {
+  await show(new FakeKernel(9));
+  const outside = vi.fn();
+  document.addEventListener("keydown", outside);
+  await press("a", "b", "x", "m", "d", "F1");
+  page.querySelector("textarea")!.dispatchEvent(new KeyboardEvent("keydown", { key: "x", bubbles: true }));
+  document.removeEventListener("keydown", outside);
+  expect(outside).not.toHaveBeenCalled();
+  expect(root().dataset["lmSuppressShortcuts"]).toBe("true");
+});
+
+test("after a restart it opens where the rater stopped; all done shows a summary and lets votes be changed", async () => {
+  const kernel = new FakeKernel(2);
+  kernel.opinions.set(0, { verdict: "a", scores: {}, note: "" });
+  await show(kernel);
+  expect(openRow()).toBe(1);
+  await press("t");
+  expect(find(".panel h3").textContent).toBe("grid.all_done");
+  find(".panel button").click();
+  await press("k", "b");
+  expect(kernel.votes.at(-1)).toMatchObject({ id: "c0", opinion: { verdict: "b" } });
+});
+
+test("nothing to compare, and a kernel that is not there, are said", async () => {
+  await show(new FakeKernel(0));
+  expect(find(".panel").textContent).toBe("grid.nothing");
+  close();
+  page.replaceChildren();
+  const gone = new FakeKernel(2);
+  gone.alive = false;
+  await show(gone);
+  await settle(4500);
+  expect(find(".panel").textContent).toBe("grid.no_kernel");
+});
+
+test("the key card opens and closes by keys, and votes rest meanwhile", async () => {
+  const kernel = await show(new FakeKernel(2));
+  await press("?");
+  expect(find("[role=dialog]")).not.toBeNull();
+  await press("a");
+  expect(kernel.votes).toEqual([]);
+  await press("Escape");
+  expect(find("[role=dialog]")).toBeNull();
+});
+
+test("only rows in sight are in the page, and only their pages are asked for", async () => {
+  const kernel = new FakeKernel(2000);
+  const asked = vi.spyOn(kernel, "send");
+  await show(kernel);
+  expect(page.querySelectorAll(".space .row").length).toBeLessThan(40);
+  expect(asked.mock.calls.filter(([message]: any) => message.kind === "rows").length).toBe(1);
+});
+
+test("hostile answers, prompts and tasks do nothing, Markdown or raw", async () => {
+  const nasty = '<img src=x onerror="window.pwned=1"><script>window.pwned=1</script>';
+  const kernel = new FakeKernel(2, { a: nasty, b: `[x](javascript:alert(1)) ${nasty}` });
+  await show(kernel);
+  for (const _ of [1, 2]) {
+    expect(page.querySelector("img, script, iframe, a[href^=javascript]")).toBeNull();
+    expect(find(".answers").textContent).toContain("<img src=x");
+    await press("m");
+  }
+  expect((window as any).pwned).toBeUndefined();
+});
