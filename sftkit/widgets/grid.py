@@ -85,7 +85,8 @@ class ComparisonGrid(anywidget.AnyWidget):
     @property
     def progress(self) -> tuple[int, int]:
         """(comparisons with a verdict, comparisons)."""
-        return sum(known["verdict"] in _OTHER for known in self._known.values()), len(self._comparisons)
+        known = list(self._known.values())  # a copy: votes arrive in another thread while a cell runs
+        return sum(rating["verdict"] in _OTHER for rating in known), len(self._comparisons)
 
     def __repr__(self) -> str:
         done, total = self.progress

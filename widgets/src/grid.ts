@@ -140,9 +140,13 @@ class Grid {
       this.body.replaceChildren(this.bar.element, panel);
       return this.update();
     }
-    if (!this.list.element.isConnected) this.body.replaceChildren(this.bar.element, this.list.element, this.dock.element);
+    if (!this.tableShown) this.body.replaceChildren(this.bar.element, this.list.element, this.dock.element);
     this.list.show(this.detail());
     this.update();
+  }
+
+  private get tableShown(): boolean {
+    return this.list.element.parentNode === this.body; // even while JupyterLab has the whole cell out of the page
   }
 
   private detail(): HTMLElement {
@@ -158,7 +162,7 @@ class Grid {
   }
 
   private redraw(): void {
-    if (this.list.element.isConnected) this.list.replace(this.detail());
+    if (this.tableShown) this.list.replace(this.detail());
     this.update();
   }
 
@@ -217,7 +221,7 @@ class Grid {
     this.state.set(saved.row, saved.opinion);
     if (saved.row === this.state.focus && known.verdict !== saved.opinion.verdict) this.redraw();
     else this.update();
-    if (this.list.element.isConnected) this.list.render();
+    if (this.tableShown) this.list.render();
   }
 
   private fail(error: unknown): void {
@@ -247,9 +251,9 @@ class Grid {
     const { state } = this;
     switch (wanted.do) {
       case "verdict":
-        return this.list.element.isConnected && state.current ? this.verdict(wanted.verdict) : undefined;
+        return this.tableShown && state.current ? this.verdict(wanted.verdict) : undefined;
       case "score":
-        return this.list.element.isConnected ? this.score(state.mark.dimension, state.mark.side, wanted.value) : undefined;
+        return this.tableShown ? this.score(state.mark.dimension, state.mark.side, wanted.value) : undefined;
       case "mark":
         state.moveMark(wanted.dimensions, wanted.sides);
         return this.dock.update();

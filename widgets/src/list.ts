@@ -17,7 +17,8 @@ export class List {
   private readonly previews: (Preview | undefined)[] = [];
   private readonly asked = new Set<number>();
   private open: HTMLElement | null = null;
-  private readonly resized = new ResizeObserver(() => this.render());
+  private readonly resized = new ResizeObserver(() => this.back());
+  private at = 0; // where the rater scrolled to, px
   private frame = 0;
 
   constructor(
@@ -45,7 +46,7 @@ export class List {
   show(detail: HTMLElement): void {
     this.replace(detail);
     this.render();
-    this.element.scrollTop = this.state.focus * ROW;
+    this.at = this.element.scrollTop = this.state.focus * ROW;
     this.render();
   }
 
@@ -89,7 +90,14 @@ export class List {
     this.need(from, to);
   }
 
+  /** JupyterLab takes cells far out of sight from the page, and their scroll position is lost with that. */
+  private back(): void {
+    this.render();
+    if (this.element.clientHeight > 0 && this.element.scrollTop !== this.at) this.element.scrollTop = this.at;
+  }
+
   private soon(): void {
+    if (this.element.clientHeight > 0) this.at = this.element.scrollTop;
     cancelAnimationFrame(this.frame);
     this.frame = requestAnimationFrame(() => this.render());
   }
