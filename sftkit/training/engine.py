@@ -54,6 +54,14 @@ def adamw(model: nn.Module, config: SFTConfig, device: torch.device) -> torch.op
     return torch.optim.AdamW(groups, lr=config.learning_rate, betas=config.adam_betas, eps=1e-8, fused=True)
 
 
+def set_learning_rate(engine: Any, config: SFTConfig, step: int, steps: int) -> float:
+    """Give step `step` its learning rate. A pure function of the step, so a resumed run needs no scheduler's state."""
+    rate = learning_rate(config, step, steps)
+    for group in engine.optimizer.param_groups:
+        group["lr"] = rate
+    return rate
+
+
 def learning_rate(config: SFTConfig, step: int, steps: int) -> float:
     """The rate of step `step` (0 = the first) of `steps`. Warm-up ends at the peak and never begins at zero."""
     kind, peak = config.lr_scheduler, config.learning_rate

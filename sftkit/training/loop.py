@@ -15,14 +15,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psutil
 import torch
+import torch.distributed as dist
 
+from sftkit import data
 from sftkit.config import SFTConfig
-from sftkit.data import Encoder, encoder, read_examples
 from sftkit.errors import ConfigError, Fault, RunError
-from sftkit.training import checkpoints, communication, engine, evaluation, export
-from sftkit.training.batches import Order, Rows, deal
+from sftkit.training import checkpoints, communication, evaluation, export
+from sftkit.training import engine as deepspeed_engine
+from sftkit.training.batches import Micro, Order, Rows, deal
 from sftkit.training.model import load_model
 from sftkit.training.run_files import RunFiles
 
@@ -37,86 +40,93 @@ def train(files: RunFiles) -> None:
     checkpoint_folder = Path(config.ckpt_path) if config.ckpt_path else files.folder / "checkpoints"
 
     device, rank, ranks = communication.start()
-    files.say(f"Training on {ranks} process{'es' if ranks > 1 else ''} ({communication.name_of(device)}), ZeRO stage {config.zero_stage}.")  # fmt: skip
+    files.say(f"{ranks} process{'es' if ranks > 1 else ''} ({communication.name_of(device)}), ZeRO stage {config.zero_stage}.")  # fmt: skip
     torch.manual_seed(config.seed + rank)
-    rows, eval_rows, text = load_rows(files, config)
-    model, attention = load_model(config, device)
-    files.say(f"{type(model.model).__name__}, {sum(weight.numel() for weight in model.parameters()):,} weights; attention: {attention}.")  # fmt: skip
-    deepspeed_engine = engine.start(model, config, ranks, device)
-
+    rows, eval_rows, encoder = load_rows(files, config)
+    engine = deepspeed_engine.start(load_model(config, device, files.say), config, ranks, device)
     order = Order(len(rows), config.train_batch_size, config.max_epochs, config.seed)
-    identity = checkpoints.identity(config, rows.digest, ranks)
-    state = {"step": 0, "tokens": 0, "seconds": 0.0, "identity": identity}
+    state = {
+        "step": 0,
+        "tokens": 0,
+        "seconds": 0.0,
+        "identity": checkpoints.identity(config, rows.digest, ranks),
+    }
     if run.get("resume") or config.load_checkpoint:
-        state = resume(files, deepspeed_engine, checkpoint_folder, state)
+        state = resume(files, engine, checkpoint_folder, state)
     files.step, files.total_steps = state["step"], order.steps
     files.status("running")
     progress = Progress(state["tokens"], state["seconds"])
-    accumulation = config.accumulation(ranks)
 
     for numbers in order.from_step(files.step):
-        rate = engine.learning_rate(config, files.step, order.steps)
-        for group in deepspeed_engine.optimizer.param_groups:
-            group["lr"] = rate
-        # Hand r + ranks·k is rank r's micro-batch k.
-        hands = deal(numbers, rows.lengths, accumulation * ranks)[rank::ranks]
-        trained = int(rows.trained[numbers].sum())
-        total = torch.zeros((), dtype=torch.float64, device=device)
-        for place, hand in enumerate(hands, start=1):
-            micro = rows.micro(hand, device)
-            loss = deepspeed_engine(micro).sum()
-            loss = loss * 0.0 if micro.empty else loss
-            total += loss.detach()
-            deepspeed_engine.backward(loss * (accumulation * ranks / trained))
-            if place == accumulation:  # the optimizer's turn: look before the weights change
-                mean_loss, stop_asked = communication.sum_over_ranks(
-                    total / trained, files.stop_asked and rank == 0
-                )
-                require_finite(mean_loss, "the loss", files.step + 1, numbers, checkpoint_folder)
-                norm = engine.clip_at_stage_0(deepspeed_engine, config)
-            deepspeed_engine.step()
-            files.beat()
-        norm = engine.gradient_norm(deepspeed_engine) if norm is None else norm
-        require_finite(norm, "the gradient's norm", files.step + 1, numbers, checkpoint_folder)
+        rate = deepspeed_engine.set_learning_rate(engine, config, files.step, order.steps)
+        outcome = optimizer_step(engine, config, rows, numbers, files)
+        for what, value in (("the loss", outcome.loss), ("the gradient's norm", outcome.grad_norm)):
+            require_finite(what, value, files.step + 1, checkpoint_folder)
 
         files.step += 1
         epoch = files.step / order.steps_per_epoch
         progress.add(int(rows.lengths[numbers].sum()))
         if files.step % config.logging_steps == 0 or files.step == order.steps:
-            line = {
-                "step": files.step,
-                "epoch": epoch,
-                "loss": mean_loss,
-                "learning_rate": rate,
-                "grad_norm": norm,
-            }
-            files.metrics(line | progress.line(device))
+            line = {"step": files.step, "epoch": epoch, "loss": outcome.loss, "learning_rate": rate}
+            files.metrics({**line, "grad_norm": outcome.grad_norm, **progress.line(device)})
             files.status("running")
         if eval_rows and due(config.eval_steps, files.step, order.steps_per_epoch):
-            progress.pause()
-            scores = evaluation.evaluate(
-                deepspeed_engine, eval_rows, config.micro_train_batch_size, files.beat
-            )
+            scores = evaluation.evaluate(engine, eval_rows, config.micro_train_batch_size, files.beat)
             files.metrics({"step": files.step, "epoch": epoch, **scores})
             files.say(f"Step {files.step}: eval loss {scores['eval_loss']:.4f}.")
-            progress.go_on()
-        stopping = bool(stop_asked) and files.step < order.steps
+        stopping = outcome.stop_asked and files.step < order.steps
         if stopping or (config.save_steps > 0 and files.step % config.save_steps == 0):
-            progress.pause()
-            if stopping:
-                files.status("stopping")
+            files.status("stopping" if stopping else "running")
             state |= {"step": files.step, "tokens": progress.tokens, "seconds": progress.seconds}
-            saved = checkpoints.save(deepspeed_engine, checkpoint_folder, state, config.max_ckpt_num)
+            saved = checkpoints.save(engine, checkpoint_folder, state, config.max_ckpt_num)
             files.say(f"Step {files.step}: checkpoint {saved}.")
-            progress.go_on()
         if stopping:
             files.status("stopped", f"stopped on request after step {files.step} of {order.steps}; the checkpoint is {saved}")  # fmt: skip
             return
+        progress.go_on()
 
-    progress.pause()
-    export.export(deepspeed_engine, model_path, config, text)
+    export.export(engine, model_path, config, encoder)
     files.say(f"The model is in {model_path}.")
     files.status("finished")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one optimizer step tells: the mean loss of its trained tokens, the gradient's norm before clipping."""
+
+    loss: float
+    grad_norm: float
+    stop_asked: bool
+
+
+def optimizer_step(
+    engine: Any, config: SFTConfig, rows: Rows, numbers: np.ndarray, files: RunFiles
+) -> Outcome:
+    """One update with the rows `numbers`, over all ranks. When the loss is not finite, the weights are left alone."""
+    rank, ranks = dist.get_rank(), dist.get_world_size()
+    accumulation = config.accumulation(ranks)
+    hands = deal(numbers, rows.lengths, accumulation * ranks)[rank::ranks]
+    trained = int(rows.trained[numbers].sum())
+    total = torch.zeros((), dtype=torch.float64, device=engine.device)
+    for hand in hands[:-1]:
+        total += forward_backward(engine, rows.micro(hand, engine.device), accumulation * ranks / trained)
+        engine.step()  # counts only; the last micro-batch updates
+        files.beat()
+    total += forward_backward(engine, rows.micro(hands[-1], engine.device), accumulation * ranks / trained)
+    loss, stop_asked = communication.sum_over_ranks(total / trained, files.stop_asked and rank == 0)
+    if not math.isfinite(loss):
+        return Outcome(loss, 0.0, False)
+    norm = deepspeed_engine.clip_at_stage_0(engine, config)
+    engine.step()
+    files.beat()
+    return Outcome(loss, deepspeed_engine.gradient_norm(engine) if norm is None else norm, bool(stop_asked))
+
+
+def forward_backward(engine: Any, micro: Micro, scale: float) -> torch.Tensor:
+    """The sum of a micro-batch's losses, its gradient added to the others' with the weight `scale`."""
+    loss = engine(micro).sum() * (0.0 if micro.empty else 1.0)
+    engine.backward(loss * scale)
+    return loss.detach()
 
 
 def refuse_unsupported(config: SFTConfig) -> None:
@@ -132,27 +142,27 @@ def refuse_unsupported(config: SFTConfig) -> None:
         raise ConfigError(faults)
 
 
-def load_rows(files: RunFiles, config: SFTConfig) -> tuple[Rows, Rows | None, Encoder]:
-    """Training rows, held-out rows (None without any, or with eval_steps=0), and how text becomes tokens."""
-    text = encoder(config)
-    rows = Rows(text.encode(read_examples(config, hub=True)))
+def load_rows(files: RunFiles, config: SFTConfig) -> tuple[Rows, Rows | None, data.Encoder]:
+    """Training rows, held-out rows (None without any, or with eval_steps=0), and what makes tokens of text."""
+    encoder = data.encoder(config)
+    rows = Rows(encoder.encode(data.read_examples(config, hub=True)))
     files.say(f"Training data: {rows.report()}.")
     if not len(rows):
-        raise RunError(f"{config.dataset} has no row with anything to train. {rows.report()}.")
+        raise RunError(f"{config.dataset} has no row with anything to train: {rows.report()}.")
     if config.eval_dataset is None or config.eval_steps == 0:
-        return rows, None, text
-    eval_rows = Rows(text.encode(read_examples(config, "eval", hub=True)))
+        return rows, None, encoder
+    eval_rows = Rows(encoder.encode(data.read_examples(config, "eval", hub=True)))
     files.say(f"Eval data: {eval_rows.report()}.")
-    return rows, eval_rows if len(eval_rows) else None, text
+    return rows, eval_rows if len(eval_rows) else None, encoder
 
 
-def resume(files: RunFiles, deepspeed_engine: Any, folder: Path, state: dict[str, Any]) -> dict[str, Any]:
+def resume(files: RunFiles, engine: Any, folder: Path, state: dict[str, Any]) -> dict[str, Any]:
     """The state to go on from: that of the newest complete checkpoint, or the given one when there is none."""
     path = checkpoints.newest(folder)
     if path is None:
         files.say(f"No checkpoint in {folder}: starting from the beginning.")
     else:
-        state = checkpoints.load(deepspeed_engine, path, state["identity"])
+        state = checkpoints.load(engine, path, state["identity"])
         files.say(f"Going on from {path}.")
     files.forget_metrics_after(state["step"])
     return state
@@ -165,22 +175,19 @@ def due(every: int, step: int, steps_per_epoch: int) -> bool:
     return step % (steps_per_epoch if every < 0 else every) == 0
 
 
-def require_finite(value: float, what: str, step: int, numbers: Any, folder: Path) -> None:
+def require_finite(what: str, value: float, step: int, checkpoint_folder: Path) -> None:
     """Raise `RunError` naming the step and the last good checkpoint when `value` is NaN or infinite."""
-    if math.isfinite(value):
-        return
-    last = checkpoints.newest(folder)
-    shown = ", ".join(str(number + 1) for number in numbers[:8])
-    raise RunError(
-        f"{what} became {value} at step {step}; the run was stopped before it could spoil more."
-        f" Rows of that step (counted among the trained ones): {shown}{', …' if len(numbers) > 8 else ''}."
-        f" Last checkpoint: {last or 'none'}. Try a lower learning_rate or a longer warm-up."
-    )
+    if not math.isfinite(value):
+        raise RunError(
+            f"{what} became {value} at step {step}, so the run was ended before it could spoil the weights further."
+            f" Last checkpoint: {checkpoints.newest(checkpoint_folder) or 'none'}."
+            " Try a lower learning_rate, a longer warm-up, or bf16=False."
+        )
 
 
 @dataclass
 class Progress:
-    """Tokens and seconds of training so far, over all ranks; evaluation and checkpoints do not count."""
+    """Tokens and seconds of training so far, over all ranks; time between `add` and `go_on` does not count."""
 
     tokens: int
     seconds: float
@@ -192,11 +199,7 @@ class Progress:
 
     def add(self, tokens: int) -> None:
         self.tokens += tokens
-        self.pause()
-
-    def pause(self) -> None:
-        now = time.perf_counter()
-        self.seconds, self._now = self.seconds + now - self._now, now
+        self.seconds += time.perf_counter() - self._now
 
     def go_on(self) -> None:
         self._now = time.perf_counter()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -86,8 +87,8 @@ class TokenLosses(nn.Module):
         }
 
 
-def load_model(config: SFTConfig, device: torch.device) -> tuple[TokenLosses, str]:
-    """The model to train, on the CPU (DeepSpeed moves it), and what its attention is called, for the log.
+def load_model(config: SFTConfig, device: torch.device, say: Callable[[str], None] = print) -> TokenLosses:
+    """The model to train, on the CPU (DeepSpeed moves it).
 
     Raises `ConfigError` when the architecture cannot be trained this way.
     """
@@ -102,7 +103,11 @@ def load_model(config: SFTConfig, device: torch.device) -> tuple[TokenLosses, st
     if config.gradient_checkpointing:
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     model.train()
-    return TokenLosses(model, autocast=config.bf16 and not half), words
+    count = sum(weight.numel() for weight in model.parameters())
+    say(
+        f"{type(model).__name__}, {count:,} weights, {'bfloat16' if config.bf16 else 'float32'}; attention: {words}."
+    )
+    return TokenLosses(model, autocast=config.bf16 and not half)
 
 
 def _attention(config: SFTConfig, device: torch.device) -> tuple[str, str]:
