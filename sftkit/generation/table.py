@@ -32,6 +32,7 @@ COLUMNS = (
 )
 ROLES = ("system", "user", "assistant")
 FINISH_REASONS = ("stop", "length")
+LEFT = 'style="text-align: left; vertical-align: top"'  # JupyterLab aligns every cell to the right
 
 Messages = list[dict[str, str]]
 
@@ -160,32 +161,30 @@ class Generations:
         return len(self.frame)
 
     def __repr__(self) -> str:
-        return (
-            f"Generations({len(self.prompts)} prompts x {len(self.models)} models: {', '.join(self.models)})"
-        )
+        return f"Generations({len(self.prompts)} prompts x {len(self.models)} model{'s' * (len(self.models) != 1)}: {', '.join(self.models)})"
 
     def _repr_html_(self, rows: int = 5, width: int = 160) -> str:
         """A short preview, prompts by models; every text is escaped because models wrote it."""
         shown = self.prompts.head(rows)
         answers = self.frame.set_index(["prompt_id", "model"])["response"]
-        head = "".join(f"<th>{html.escape(name)}</th>" for name in self.models)
+        names = "".join(f"<th {LEFT}>{html.escape(name)}</th>" for name in self.models)
         lines = [
-            f"<tr><td>{html.escape(row.task or '')}</td><td>{_cell(prompt_text(row.prompt), width)}</td>"
-            + "".join(f"<td>{_cell(answers.get((row.prompt_id, m)), width)}</td>" for m in self.models)
+            f"<tr>{_cell(row.task or '', width)}{_cell(prompt_text(row.prompt), width)}"
+            + "".join(_cell(answers.get((row.prompt_id, name)), width) for name in self.models)
             + "</tr>"
             for row in shown.itertuples()
         ]
         more = f"; first {len(shown)} shown" if len(self.prompts) > len(shown) else ""
         return (
-            f'<table style="text-align:left"><caption>{html.escape(repr(self))}{more}</caption>'
-            f"<thead><tr><th>task</th><th>prompt</th>{head}</tr></thead><tbody>{''.join(lines)}</tbody></table>"
+            f"<p>{html.escape(repr(self))}{more}</p><table><thead><tr><th {LEFT}>task</th><th {LEFT}>prompt</th>{names}"
+            f"</tr></thead><tbody>{''.join(lines)}</tbody></table>"
         )
 
 
 def _cell(text: Any, width: int) -> str:
     if not isinstance(text, str):
-        return "<i>none</i>"
-    return html.escape(text if len(text) <= width else text[: width - 1] + "…")
+        return f"<td {LEFT}><i>none</i></td>"
+    return f"<td {LEFT}>{html.escape(text if len(text) <= width else text[: width - 1] + '…')}</td>"
 
 
 def _checked(frame: pd.DataFrame) -> pd.DataFrame:
