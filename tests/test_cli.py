@@ -1,0 +1,112 @@
+"""The `sftkit` command: words in, words out, exit codes; no traceback for what a user can mend."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sftkit.ratings import Rating, RatingStore
+from sftkit.runs import load_run
+
+ROOT = Path(__file__).parents[1]
+FAKE_WORKER = f"{sys.executable} {ROOT / 'tests/runs/fake_worker.py'}"
+
+
+@pytest.fixture
+def sftkit(tmp_path):
+    def call(*words: str, stdin: str = "", code: int = 0, **environment: str) -> str:
+        done = subprocess.run(
+            [sys.executable, "-m", "sftkit.cli", *words],
+            cwd=tmp_path,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            env={**os.environ, "COLUMNS": "200", **environment},
+        )
+        assert done.returncode == code, done.stdout + done.stderr
+        assert "Traceback" not in done.stderr
+        return done.stdout + done.stderr
+
+    return call
+
+
+@pytest.fixture
+def settings(tmp_path, tiny_model) -> list[str]:
+    """Flags of a run that can start: the test model and a file of eight rows."""
+    rows = [f'{{"prompt": "{n} + 1?", "response": "{n + 1}"}}' for n in range(8)]
+    (tmp_path / "rows.jsonl").write_text("\n".join(rows) + "\n", encoding="utf-8")
+    flags = {
+        "pretrain": tiny_model,
+        "dataset": "rows.jsonl",
+        "train_batch_size": 8,
+        "bf16": "false",
+        "max_len": 64,
+    }
+    return [word for name, value in flags.items() for word in (f"--{name}", str(value))]
+
+
+def test_help_names_every_command(sftkit):
+    text = sftkit("--help")
+    for command in "demo train launch runs doctor generate judge report translate".split():
+        assert command in text
+
+
+def test_translate_reads_a_script_and_writes_another(sftkit, tmp_path):
+    (tmp_path / "run.sh").write_text("openrlhf.cli.train_sft \\\n --pretrain m \\\n --dataset d --l2 0.1\n")
+    assert "l2=0.1" in sftkit("translate", "run.sh")
+    assert "--adam.weight_decay 0.1" in sftkit("translate", "--to", "openrlhf==0.11", stdin="train_sft --l2 0.1 --pretrain m --dataset d")  # fmt: skip
+    assert "no such flag" in sftkit("translate", stdin="train_sft --nonsense 1", code=1)
+
+
+def test_doctor_says_what_is_wrong_and_starts_nothing(sftkit, settings, tmp_path):
+    text = sftkit("doctor", "--pretrain", "nowhere", "--dataset", "none.jsonl", code=1)
+    assert "pretrain" in text and "dataset" in text and "nothing was started" in text
+    sftkit("doctor", *settings)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_all_faulty_settings_are_named_at_once(sftkit):
+    text = sftkit("launch", "--pretrain", "m", "--dataset", "d", "--zero_stage", "7", "--l2", "-1", code=1)
+    assert "zero_stage" in text and "l2" in text
+
+
+def test_launch_runs_and_stop(sftkit, settings, tmp_path):
+    assert "no runs" in sftkit("runs")
+    sftkit("launch", *settings, SFTKIT_WORKER=FAKE_WORKER)
+    folder = next((tmp_path / "runs").iterdir())
+    assert folder.name in sftkit("runs")
+    sftkit("runs", "--stop", folder.name)
+    assert load_run(folder).wait(30).ended
+    assert "no run" in sftkit("runs", "--stop", "absent", code=1)
+
+
+def test_train_follows_to_the_end(sftkit, settings):
+    assert "tuned model" in sftkit("train", *settings, SFTKIT_WORKER=FAKE_WORKER)
+
+
+def test_report_of_a_store(sftkit, tmp_path):
+    store = RatingStore(f"sqlite:///{tmp_path / 'r.db'}")
+    store.add_many([Rating("human:ana", f"p{n}", "base", "tuned", "b") for n in range(9)])
+    text = sftkit("report", "sqlite:///r.db", "--html", "r.html")
+    assert "human:ana" in text and "tuned" in text
+    assert "tuned" in (tmp_path / "r.html").read_text(encoding="utf-8")
+
+
+def test_a_judge_without_a_key_says_what_to_do(sftkit, tmp_path):
+    import pandas as pd
+
+    from sftkit.generation import Generations
+
+    rows = [{"prompt": "p", "model": model, "response": "r"} for model in ("base", "tuned")]
+    Generations.from_frame(pd.DataFrame(rows)).save(tmp_path / "answers.parquet")
+    text = sftkit("judge", "answers.parquet", "--model", "gpt-4.1", code=1, OPENAI_API_KEY="")
+    assert "OPENAI_API_KEY" in text
+
+
+def test_the_demo_needs_its_data(sftkit):
+    assert "--data" in sftkit("demo", code=1)
