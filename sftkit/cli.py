@@ -120,12 +120,8 @@ def generate(
 ) -> None:
     """Answers of several models to the same prompts, into one Parquet file."""
     from sftkit.generation import generate as answer
-    from sftkit.runs import load_run
 
-    named = {}
-    for item in models:
-        name, _, place = item.rpartition("=")
-        named[name or Path(place).name] = load_run(place) if (Path(place) / "run.json").exists() else place
+    named = {name or Path(place).name: place for name, _, place in (item.rpartition("=") for item in models)}
     answers = answer(named, prompts, max_new_tokens=max_new_tokens, temperature=temperature)
     answers.save(out)
     console.print(f"{len(answers.frame)} answers in {out}")

@@ -82,6 +82,7 @@ def main_job(data: Path, runs_dir: Path, console: Console) -> Run:
     console.rule("6  Report")
     report = Report(store)
     report.to_html(run.folder / "report.html")
+    report.png(run.folder / "report.png")
     console.print(str(report), markup=False, highlight=False)
     show_where(run, time.monotonic() - started, console)
     return run
@@ -157,6 +158,7 @@ def show_where(run: Run, seconds: float, console: Console) -> None:
         "loss curve": "curve.png",
         "loss curve, to zoom": "curve.html",
         "report": "report.html",
+        "report, as a picture": "report.png",
         "answers": "answers.parquet",
         "ratings": "ratings.db",
         "tuned model": "model",
