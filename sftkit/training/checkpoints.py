@@ -67,7 +67,8 @@ def save(engine: Any, folder: Path, state: dict[str, Any], keep: int) -> Path:
     rank, step = dist.get_rank(), state["step"]
     part, whole = folder / f".step-{step}", folder / f"step-{step}"
     if rank == 0:
-        shutil.rmtree(part, ignore_errors=True)
+        for left_behind in folder.glob(".step-*"):  # by a run that was killed while it wrote
+            shutil.rmtree(left_behind, ignore_errors=True)
         part.mkdir(parents=True)
     dist.barrier()
     engine.save_checkpoint(str(part), tag="deepspeed", save_latest=False)
@@ -75,8 +76,6 @@ def save(engine: Any, folder: Path, state: dict[str, Any], keep: int) -> Path:
     dist.barrier()
     if rank == 0:
         (part / "checkpoint.json").write_text(json.dumps(state, indent=1), encoding="utf-8")
-        if whole.exists():  # the same step of an earlier start
-            shutil.rmtree(whole)
         os.replace(part, whole)
         steps = sorted(int(path.name[5:]) for path in folder.glob("step-*"))
         for old in steps[:-keep]:
@@ -85,17 +84,32 @@ def save(engine: Any, folder: Path, state: dict[str, Any], keep: int) -> Path:
     return whole
 
 
-def load(engine: Any, path: Path, identity: dict[str, Any]) -> dict[str, Any]:
-    """Put `path` into the engine and give back its state. Raises `RunError` when it belongs to another run."""
+def to_go_on_from(folder: Path, identity: dict[str, Any], go_on: bool) -> tuple[Path | None, dict[str, Any]]:
+    """The newest complete checkpoint in `folder`, if any and if asked for, and the state to start with.
+
+    Raises `RunError` when it belongs to another run, and when a new run would mix its checkpoints with those there.
+    """
+    path = newest(folder)
+    if path is None:
+        return None, {"step": 0, "tokens": 0, "seconds": 0.0, "identity": identity}
+    if not go_on:
+        raise RunError(
+            f"{folder} holds checkpoints already. Name another ckpt_path, or go on from them with load_checkpoint."
+        )
     state = json.loads((path / "checkpoint.json").read_text(encoding="utf-8"))
     if differing := [name for name in identity if state["identity"].get(name) != identity[name]]:
+        differences = "; ".join(_difference(name, state["identity"], identity) for name in differing)
         raise RunError(
-            f"{path} belongs to another run: {'; '.join(_difference(name, state['identity'], identity) for name in differing)}."
+            f"{path} belongs to another run: {differences}."
             " Give the run the settings, data and model of the checkpoint, or start a new run."
         )
+    return path, state
+
+
+def load(engine: Any, path: Path) -> None:
+    """Put the weights, the optimizer's state and the random state of `path` into this rank."""
     engine.load_checkpoint(str(path), tag="deepspeed", load_lr_scheduler_states=False)
     _set_random_state(torch.load(path / f"random-{dist.get_rank()}.pt", weights_only=True))
-    return state
 
 
 def _difference(name: str, then: dict[str, Any], now: dict[str, Any]) -> str:

@@ -22,7 +22,7 @@ import torch.distributed as dist
 
 from sftkit import data
 from sftkit.config import SFTConfig
-from sftkit.errors import ConfigError, Fault, RunError
+from sftkit.errors import ConfigError, DataError, Fault, RunError
 from sftkit.training import checkpoints, communication, evaluation, export
 from sftkit.training import engine as deepspeed_engine
 from sftkit.training.batches import Micro, Order, Rows, deal
@@ -43,17 +43,16 @@ def train(files: RunFiles) -> None:
     files.say(f"{ranks} process{'es' if ranks > 1 else ''} ({communication.name_of(device)}), ZeRO stage {config.zero_stage}.")  # fmt: skip
     torch.manual_seed(config.seed + rank)
     rows, eval_rows, encoder = load_rows(files, config)
-    engine = deepspeed_engine.start(load_model(config, device, files.say), config, ranks, device)
     order = Order(len(rows), config.train_batch_size, config.max_epochs, config.seed)
-    state = {
-        "step": 0,
-        "tokens": 0,
-        "seconds": 0.0,
-        "identity": checkpoints.identity(config, rows.digest, ranks),
-    }
-    if run.get("resume") or config.load_checkpoint:
-        state = resume(files, engine, checkpoint_folder, state)
+    identity = checkpoints.identity(config, rows.digest, ranks)
+    go_on = bool(run.get("resume") or config.load_checkpoint)
+    checkpoint, state = checkpoints.to_go_on_from(checkpoint_folder, identity, go_on)
+    engine = deepspeed_engine.start(load_model(config, device, files.say), config, ranks, device)
+    if checkpoint:
+        checkpoints.load(engine, checkpoint)
+        files.say(f"Going on from {checkpoint}.")
     files.step, files.total_steps = state["step"], order.steps
+    files.forget_metrics_after(files.step)
     files.status("running")
     progress = Progress(state["tokens"], state["seconds"])
 
@@ -148,24 +147,12 @@ def load_rows(files: RunFiles, config: SFTConfig) -> tuple[Rows, Rows | None, da
     rows = Rows(encoder.encode(data.read_examples(config, hub=True)))
     files.say(f"Training data: {rows.report()}.")
     if not len(rows):
-        raise RunError(f"{config.dataset} has no row with anything to train: {rows.report()}.")
+        raise DataError(f"has no row with anything to train: {rows.report()}.", file=config.dataset)
     if config.eval_dataset is None or config.eval_steps == 0:
         return rows, None, encoder
     eval_rows = Rows(encoder.encode(data.read_examples(config, "eval", hub=True)))
     files.say(f"Eval data: {eval_rows.report()}.")
     return rows, eval_rows if len(eval_rows) else None, encoder
-
-
-def resume(files: RunFiles, engine: Any, folder: Path, state: dict[str, Any]) -> dict[str, Any]:
-    """The state to go on from: that of the newest complete checkpoint, or the given one when there is none."""
-    path = checkpoints.newest(folder)
-    if path is None:
-        files.say(f"No checkpoint in {folder}: starting from the beginning.")
-    else:
-        state = checkpoints.load(engine, path, state["identity"])
-        files.say(f"Going on from {path}.")
-    files.forget_metrics_after(state["step"])
-    return state
 
 
 def due(every: int, step: int, steps_per_epoch: int) -> bool:

@@ -26,8 +26,8 @@ def attend_by_document(
 ) -> tuple[torch.Tensor, None]:  # fmt: skip
     """Causal attention within each row of a flat batch: [1, heads, tokens, size] to [1, tokens, heads, size].
 
-    One call a row costs less than one call with a large block-diagonal mask, or with padding (measured: README of
-    the benchmarks). A row longer than the model's sliding window gets that window as a mask.
+    One call a row costs less than padding, or than one call with a large block-diagonal mask (measured). A row longer
+    than the model's sliding window gets that window as a mask.
     """
     rest.pop("is_causal", None)
     outputs = []
@@ -47,6 +47,7 @@ def _window(length: int, window: int | None, device: torch.device) -> torch.Tens
 
 
 AttentionInterface.register(BY_DOCUMENT, attend_by_document)
+transformers.utils.logging.disable_progress_bar()  # it fills the log with carriage returns
 
 
 class TokenLosses(nn.Module):

@@ -111,19 +111,12 @@ def test_stop_leaves_a_checkpoint_and_the_run_goes_on_from_there(config, whole, 
         np.testing.assert_array_equal(ours[name], weight)
 
 
-@pytest.mark.parametrize(
-    ("changes", "words"),
-    [
-        ({"learning_rate": 1e-3}, "learning_rate was 0.003 and is 0.001"),
-        ({"max_len": 30}, "the data were not the same"),
-    ],
-)
-def test_a_checkpoint_of_another_run_is_refused(whole, tmp_path, changes, words):
+def test_a_checkpoint_of_other_data_is_refused(whole, tmp_path):
     shutil.copytree(whole.folder / "checkpoints" / "step-3", tmp_path / "checkpoints" / "step-3")
-    run = train(tmp_path, whole.config.with_(save_path=None, **changes), resume=True, fails=True)
+    run = train(tmp_path, whole.config.with_(save_path=None, max_len=30), resume=True, fails=True)
     assert run.exit_codes != [0]
     assert run.error()["type"] == "RunError"
-    assert words in run.error()["message"]
+    assert "the data were not the same" in run.error()["message"]
 
 
 def test_a_loss_that_is_not_finite_ends_the_run_and_names_the_step(config, tiny_model, tmp_path):
