@@ -74,6 +74,10 @@ class Rows:
         return np.array([int(mask[1:].sum()) for mask in self.masks], dtype=np.int64)
 
     @cached_property
+    def largest_id(self) -> int:
+        return max(int(ids.max()) for ids in self.ids)
+
+    @cached_property
     def groups(self) -> list[str]:
         """The task types, in alphabetical order."""
         return sorted(set(self.tasks))

@@ -47,7 +47,9 @@ def train(files: RunFiles) -> None:
     identity = checkpoints.identity(config, rows.digest, ranks)
     go_on = bool(run.get("resume") or config.load_checkpoint)
     checkpoint, state = checkpoints.to_go_on_from(checkpoint_folder, identity, go_on)
-    engine = deepspeed_engine.start(load_model(config, device, files.say), config, ranks, device)
+    engine = deepspeed_engine.start(
+        load_model(config, device, rows.largest_id, files.say), config, ranks, device
+    )
     if checkpoint:
         checkpoints.load(engine, checkpoint)
         files.say(f"Going on from {checkpoint}.")

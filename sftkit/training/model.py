@@ -88,8 +88,10 @@ class TokenLosses(nn.Module):
         }
 
 
-def load_model(config: SFTConfig, device: torch.device, say: Callable[[str], None] = print) -> TokenLosses:
-    """The model to train, on the CPU (DeepSpeed moves it).
+def load_model(
+    config: SFTConfig, device: torch.device, largest_id: int, say: Callable[[str], None] = print
+) -> TokenLosses:
+    """The model to train, on the CPU (DeepSpeed moves it). `largest_id`: the largest token id that the data has.
 
     Raises `ConfigError` when the architecture cannot be trained this way.
     """
@@ -101,6 +103,10 @@ def load_model(config: SFTConfig, device: torch.device, say: Callable[[str], Non
     )
     if "logits_to_keep" not in inspect.signature(model.forward).parameters:
         raise ConfigError([Fault("pretrain", f"{type(model).__name__} cannot be trained yet: its forward has no logits_to_keep.")])  # fmt: skip
+    if largest_id >= (size := model.get_input_embeddings().num_embeddings):
+        raise ConfigError(
+            [Fault("pretrain", f"the tokenizer has token {largest_id}, the model only {size} tokens.")]
+        )
     if config.gradient_checkpointing:
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     model.train()

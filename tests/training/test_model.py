@@ -11,6 +11,7 @@ import transformers
 from sftkit.config import SFTConfig
 from sftkit.data import read_examples
 from sftkit.data.encoding import encoder
+from sftkit.errors import ConfigError
 from sftkit.training.batches import Rows
 from sftkit.training.model import BY_DOCUMENT, TokenLosses, load_model
 
@@ -35,7 +36,7 @@ def own_loss(model, rows: Rows, number: int) -> torch.Tensor:
 
 
 def test_the_loss_of_each_row_is_transformers_own(config, rows):
-    ours = load_model(config, CPU)
+    ours = load_model(config, CPU, 383)
     plain = transformers.AutoModelForCausalLM.from_pretrained(config.pretrain, attn_implementation="eager")
     numbers = list(range(16))
     losses = ours(rows.micro(numbers, CPU)).split(rows.trained[:16].tolist())
@@ -45,7 +46,7 @@ def test_the_loss_of_each_row_is_transformers_own(config, rows):
 
 @pytest.mark.parametrize("checkpointing", [False, True])
 def test_the_gradient_of_many_rows_is_that_of_each_alone(config, rows, checkpointing):
-    ours = load_model(config.with_(gradient_checkpointing=checkpointing), CPU)
+    ours = load_model(config.with_(gradient_checkpointing=checkpointing), CPU, 383)
     ours(rows.micro([3, 4, 5], CPU)).sum().backward()
     plain = transformers.AutoModelForCausalLM.from_pretrained(config.pretrain, attn_implementation="eager")
     for number in (3, 4, 5):
@@ -71,5 +72,10 @@ def test_rows_longer_than_a_sliding_window(rows):
 
 
 def test_flash_attn_without_a_gpu_is_said_plainly(config, capsys):
-    load_model(config.with_(flash_attn=True), CPU)
+    load_model(config.with_(flash_attn=True), CPU, 383)
     assert "needs a GPU" in capsys.readouterr().out
+
+
+def test_a_tokenizer_larger_than_the_model_is_refused(config):
+    with pytest.raises(ConfigError, match="the tokenizer has token 384, the model only 384 tokens"):
+        load_model(config, CPU, 384)
