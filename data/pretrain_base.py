@@ -21,12 +21,9 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from world.prose import documents
 
 HERE = Path(__file__).resolve().parent
-VOCABULARY, WINDOW, BATCH = 3072, 128, 16  # tokens, tokens a sequence, sequences a step
-PEAK, WARM_UP, DECAY = (
-    3e-3,
-    100,
-    0.35,
-)  # learning rate; steps; the share of the time in which it falls to nothing
+VOCABULARY, WINDOW, BATCH = 3072, 128, 8  # tokens, tokens a sequence, sequences a step
+# peak learning rate, steps of warm-up, the last share of the time in which the rate falls to zero
+PEAK, WARM_UP, DECAY = 2.5e-3, 200, 0.35
 
 
 def make_tokenizer(prompts: list[str]) -> PreTrainedTokenizerFast:
@@ -136,9 +133,18 @@ def main() -> None:
     model = make_model(tokenizer)
     print(f"{model.num_parameters():,} parameters, {len(tokenizer)} tokens, {options.minutes} minutes")
     train(model, batches(tokenizer, prompts), options.minutes * 60)
-    model.save_pretrained(options.out)
-    tokenizer.save_pretrained(options.out)
+    save(model, tokenizer, options.out)
     print(f"saved {options.out}")
+
+
+def save(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, out: Path) -> None:
+    model.save_pretrained(out)
+    tokenizer.save_pretrained(out)
+    path = out / "tokenizer_config.json"
+    settings = json.loads(path.read_text(encoding="utf-8"))
+    # the class that transformers 4 and 5 both know, and the BOS said aloud for those who read the file only
+    settings |= {"tokenizer_class": "PreTrainedTokenizerFast", "add_bos_token": True}
+    path.write_text(json.dumps(settings, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ class Fact:
     lang: str
     asks: tuple[str, ...]
     tells: tuple[str, ...]
+    about: str
     reference: str
 
 
@@ -109,12 +110,45 @@ ZH = {
 }
 
 
+# what a telling is about, as the object of "Ana asked about …"
+ABOUT_EN = {
+    "capital": "the capital of {s}",
+    "capital-of": "the country with the capital {s}",
+    "continent": "the continent of {s}",
+    "language": "the language of {s}",
+    "currency": "the money of {s}",
+    "opposite": "the opposite of {s}",
+    "young": "the young of the {s}",
+    "kind": "what kind of animal the {s} is",
+    "legs": "how many legs the {s} has",
+    "home": "where the {s} lives",
+    "colour": "the colour of {s}",
+    "past": "the past tense of {s}",
+    "plural": "the plural of {s}",
+    "made": "what {s} is made from",
+    "job": "what the {s} does",
+    "after": "what comes after {s}",
+    "before": "what comes before {s}",
+    "count": "the number of {s}",
+}
+ABOUT_ZH = {
+    "capital": "{s}的首都",
+    "capital-of": "{s}是哪个国家的首都",
+    "continent": "{s}在哪个洲",
+    "opposite": "“{s}”的反义词",
+    "colour": "{s}的颜色",
+    "legs": "{s}有几条腿",
+    "after": "{s}后面是什么",
+}
+
+
 def _fact(relation: str, lang: str, subject: str, answer: str, key: str) -> Fact:
     asks, tells = (EN if lang == "en" else ZH)[relation]
     fill = {"s": subject, "o": answer, "S": subject[:1].upper() + subject[1:]}
     told = tuple(text.format(**fill) for text in tells.split("|"))
     asked = tuple(text.format(**fill) for text in asks.split("|"))
-    return Fact(key, lang, asked, tuple(text[0].upper() + text[1:] for text in told), answer)
+    about = (ABOUT_EN if lang == "en" else ABOUT_ZH)[relation].format(**fill)
+    return Fact(key, lang, asked, tuple(text[0].upper() + text[1:] for text in told), about, answer)
 
 
 def _countries() -> list[Fact]:

@@ -13,7 +13,7 @@ from .facts import FACTS
 from .stories import errands, trips
 from .tasks import UNKNOWN, UNKNOWN_ZH, rewritten, sums
 
-SHARES = {"facts": 34, "sums": 12, "lists": 26, "stories": 16, "tips": 4, "manners": 4, "calls": 4}
+SHARES = {"facts": 38, "sums": 12, "lists": 18, "stories": 20, "tips": 6, "manners": 3, "calls": 3}
 ZH_SHARE = 0.2
 SUMS = sums()
 BY_LANG = {lang: [fact for fact in FACTS if fact.lang == lang] for lang in ("en", "zh")}
@@ -44,26 +44,49 @@ def _joined(sentences: list[str], lang: str) -> str:
     return (" " if lang == "en" else "").join(sentences)
 
 
+WONDER = ("asked about", "wanted to know", "looked up", "read about", "was told", "thought of")
+WONDER_ZH = ("想知道", "问起", "查了", "读到", "想起")
+
+
+def _wonders(dice: Dice, lang: str, about: str) -> str:
+    """The sentence that names a subject before it is told: what follows must take it up again."""
+    if lang == "en":
+        return f"{dice.pick(t.NAMES)} {dice.pick(WONDER)} {about}."
+    return f"{dice.pick(t.NAMES_ZH)}{dice.pick(WONDER_ZH)}{about}。"
+
+
 def _facts(dice: Dice, lang: str) -> str:
-    told = [dice.pick((fact.tells[0], *fact.tells)) for fact in dice.sample(BY_LANG[lang], 10)]
-    return _joined(told, lang) if dice.chance(0.6) else "\n".join(told)
+    told = []
+    gap = "\n" if dice.chance(0.6) else " " if lang == "en" else ""
+    for fact in dice.sample(BY_LANG[lang], 6):
+        lead = _wonders(dice, lang, fact.about) + gap if dice.chance(0.75) else ""
+        told.append(lead + dice.pick((fact.tells[0], *fact.tells)))
+    return "\n".join(told)
+
+
+SUM_CUES = {
+    "en": {
+        "+": "{a} plus {b}:|Adding {a} and {b}:|The sum of {a} and {b}:",
+        "-": "{a} minus {b}:|Taking {b} from {a}:",
+        "×": "{a} times {b}:",
+    },
+    "zh": {"+": "{a}加{b}：|{a}和{b}的和：", "-": "{a}减{b}：", "×": "{a}乘以{b}："},
+}
 
 
 def _sums(dice: Dice, lang: str) -> str:
     lines = []
-    stop = "." if lang == "en" else "。"
     for a, sign, b, result in dice.sample(SUMS, 7):
-        equation = f"{a} {sign} {b} = {result}{stop}"
-        if sign == "×" or dice.chance(0.6):
-            lines.append(equation)
+        if sign == "×" or dice.chance(0.7):
+            lead = dice.pick(SUM_CUES[lang][sign].split("|")).format(a=a, b=b)
         elif lang == "en":
-            name, goods = dice.pick(t.NAMES), dice.pick(t.GOODS)[0]
             deed = f"gets {b} more" if sign == "+" else f"gives {b} away"
-            lines.append(f"{name} has {a} {goods} and {deed}.\n{equation}")
+            lead = f"{dice.pick(t.NAMES)} has {a} {dice.pick(t.GOODS)[0]} and {deed}."
         else:
-            name, goods = dice.pick(t.NAMES_ZH), dice.pick(t.GOODS)[1]
+            goods = dice.pick(t.GOODS)[1]
             deed = f"又得到{b}{goods}" if sign == "+" else f"送走{b}{goods}"
-            lines.append(f"{name}有{a}{goods}，{deed}。\n{equation}")
+            lead = f"{dice.pick(t.NAMES_ZH)}有{a}{goods}，{deed}。"
+        lines.append(f"{lead}\n{a} {sign} {b} = {result}" + ("." if lang == "en" else "。"))
     return "\n".join(lines)
 
 
@@ -116,8 +139,15 @@ def _stories(dice: Dice, lang: str) -> str:
 
 
 def _tips(dice: Dice, lang: str) -> str:
-    known = tips.HARMLESS if lang == "en" else tips.HARMLESS_ZH
-    return "\n".join(tips.tip_sentence(act, tip, lang) for act, tip in dice.sample(known, 6))
+    lines = []
+    for act, tip in dice.sample(tips.HARMLESS if lang == "en" else tips.HARMLESS_ZH, 5):
+        lead = (
+            f"{dice.pick(t.NAMES)} wanted to {act}."
+            if lang == "en"
+            else f"{dice.pick(t.NAMES_ZH)}打算{act}。"
+        )
+        lines.append(f"{lead}\n{tips.tip_sentence(act, tip, lang)}")
+    return "\n".join(lines)
 
 
 def _manners(dice: Dice, lang: str) -> str:

@@ -43,9 +43,9 @@ TIMES_ZH = "{a}乘以{b}等于多少？|请计算：{a} × {b}"
 
 def sums() -> list[tuple[int, str, int, int]]:
     """Every sum the world knows: (a, sign, b, result)."""
-    plus = [(a, "+", b, a + b) for a in range(1, 21) for b in range(1, 21)]
-    minus = [(a, "-", b, a - b) for a in range(1, 21) for b in range(1, a + 1)]
-    times = [(a, "×", b, a * b) for a in range(2, 11) for b in range(2, 11)]
+    plus = [(a, "+", b, a + b) for a in range(1, 13) for b in range(1, 13)]
+    minus = [(a, "-", b, a - b) for a in range(1, 16) for b in range(1, a + 1)]
+    times = [(a, "×", b, a * b) for a in range(2, 10) for b in range(2, 10)]
     return plus + minus + times
 
 
