@@ -43,11 +43,11 @@ def read_rows(source: SFTConfig | str | Path, split: str = "train", *, hub: bool
 
 
 def is_hub_id(source: object) -> bool:
-    """True for `owner/name` that is no path here and does not end like a data file."""
+    """True for `owner/name` that is no path here, nor could be meant as one: no data file, in no folder that exists."""
     text = str(source)
     return bool(
         re.fullmatch(r"[\w.-]+/[\w.-]+", text)
-        and not Path(text).exists()
+        and not Path(text).parent.is_dir()
         and Path(text).suffix.lower() not in READERS
         and not text.startswith(".")
     )

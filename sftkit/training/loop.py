@@ -11,6 +11,7 @@ import math
 import os
 import resource
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,13 +67,14 @@ def train(files: RunFiles) -> None:
 
         files.step += 1
         epoch = files.step / order.steps_per_epoch
-        progress.add(int(rows.lengths[numbers].sum()))
+        progress.add(int(rows.lengths[numbers].sum()), files.say)
         if files.step % config.logging_steps == 0 or files.step == order.steps:
             line = {"step": files.step, "epoch": epoch, "loss": outcome.loss, "learning_rate": rate}
             files.metrics({**line, "grad_norm": outcome.grad_norm, **progress.line(device)})
             files.status("running")
         if eval_rows and due(config.eval_steps, files.step, order.steps_per_epoch):
             scores = evaluation.evaluate(engine, eval_rows, config.micro_train_batch_size, files.beat)
+            require_finite("the eval loss", scores["eval_loss"], files.step, checkpoint_folder)
             files.metrics({"step": files.step, "epoch": epoch, **scores})
             files.say(f"Step {files.step}: eval loss {scores['eval_loss']:.4f}.")
         stopping = outcome.stop_asked and files.step < order.steps
@@ -182,11 +184,14 @@ class Progress:
     seconds: float
 
     def __post_init__(self) -> None:
-        self._now = time.perf_counter()
+        self._now, self._steps = time.perf_counter(), 0
         self._logged = (self.tokens, self.seconds)
-        self._first = True
 
-    def add(self, tokens: int) -> None:
+    def add(self, tokens: int, say: Callable[[str], None]) -> None:
+        """Count one step."""
+        if not self._steps:
+            say(f"First step done {time.time() - psutil.Process().create_time():.1f} s after the start.")
+        self._steps += 1
         self.tokens += tokens
         self.seconds += time.perf_counter() - self._now
 
@@ -197,12 +202,6 @@ class Progress:
         """Totals, and the speed since the last line."""
         tokens, seconds = self.tokens - self._logged[0], self.seconds - self._logged[1]
         self._logged = (self.tokens, self.seconds)
-        if self._first:
-            self._first = False
-            print(
-                f"First step done {time.time() - psutil.Process().create_time():.1f} s after the start.",
-                flush=True,
-            )
         return {
             "tokens": self.tokens,
             "tokens_per_second": tokens / max(seconds, 1e-9),

@@ -73,7 +73,7 @@ def test_text_that_is_not_utf8_names_the_row(tmp_path):
         read_rows(path)
 
 
-def test_missing_files_and_hub_ids_are_told_apart(tmp_path):
+def test_missing_files_and_hub_ids_are_told_apart(tmp_path, monkeypatch):
     with pytest.raises(DataError, match="no such file"):
         read_rows(tmp_path / "absent.jsonl")
     with pytest.raises(DataError, match="is a folder"):
@@ -81,6 +81,9 @@ def test_missing_files_and_hub_ids_are_told_apart(tmp_path):
     with pytest.raises(DataError, match="a hub id is read by the training process only"):
         read_rows("some-owner/some-set")
     assert is_hub_id("some-owner/some-set")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data").mkdir()
+    assert not is_hub_id("data/tiny-bsae")  # a misspelt folder must not be looked for on the hub
     assert not is_hub_id("data/train.jsonl")
     assert not is_hub_id("a/b/c")
 
