@@ -1,0 +1,24 @@
+"""The kernel half of what a notebook shows. Names are loaded when first used: the grid needs no plotly, and so on."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+_HOME = {
+    "ComparisonGrid": "grid",
+    "LaunchForm": "launch_form",
+    "LossCurves": "loss_curves",
+    "RunMonitor": "run_monitor",
+    "label": "labels",
+    "set_language": "labels",
+}
+
+__all__ = list(_HOME)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    return value

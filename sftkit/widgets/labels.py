@@ -1,0 +1,67 @@
+"""What a person reads in our widgets, in English and Chinese: one table, labels.json, and the look-up.
+
+    sk.set_language("zh")        # for widgets made from then on; the environment variable SFTKIT_LANG sets the first one
+
+Keys have a prefix for each widget (`form.`, `monitor.`, `curves.`, `grid.`). A setting's English label is its name and its
+English help stands in SFTConfig, so the table holds only the Chinese of `field.*` and `help.*`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from functools import cache
+from importlib import resources
+
+from sftkit.config import SFTConfig, nearest
+from sftkit.errors import ConfigError, Fault
+
+LANGUAGES = ("en", "zh")
+_chosen: str | None = None
+
+
+def set_language(lang: str) -> None:
+    """The language of widgets made from now on: "en" or "zh". Raises ConfigError for any other."""
+    global _chosen
+    _chosen = _known(lang)
+
+
+def language() -> str:
+    """The language in force: that of `set_language`, else SFTKIT_LANG ("zh_CN.UTF-8" will do), else English."""
+    if _chosen:
+        return _chosen
+    wished = os.environ.get("SFTKIT_LANG", "")[:2].lower()
+    return wished if wished in LANGUAGES else "en"
+
+
+def label(key: str, lang: str | None = None, **values: object) -> str:
+    """The words of `key` in `lang` (default: the language in force), with {names} in them replaced by `values`.
+
+    The words are plain text: whoever puts them into HTML escapes them. Raises KeyError for an unknown key.
+    """
+    lang = _known(lang) if lang else language()
+    words = table().get(key, {}).get(lang) or _from_config(key)
+    return words.format_map(values) if values else words
+
+
+@cache
+def table() -> dict[str, dict[str, str]]:
+    """labels.json: key -> language -> words."""
+    text = resources.files("sftkit.widgets").joinpath("labels.json").read_text(encoding="utf-8")
+    return json.loads(text)
+
+
+def _from_config(key: str) -> str:
+    kind, _, name = key.partition(".")
+    field = SFTConfig.model_fields.get(name)
+    if field is None or kind not in ("field", "help"):
+        raise KeyError(f"no label {key!r} in labels.json. {nearest(key, table())}".rstrip())
+    return name if kind == "field" else field.description or ""
+
+
+def _known(lang: str) -> str:
+    if lang not in LANGUAGES:
+        raise ConfigError(
+            [Fault("lang", f"there are no labels in {lang!r}.", f"There are: {', '.join(LANGUAGES)}.")]
+        )
+    return lang
