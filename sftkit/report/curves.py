@@ -25,8 +25,17 @@ if TYPE_CHECKING:
 
 POINTS = 2_000  # most points of a line: more cannot be told apart on a screen, and each update sends them all
 SMOOTHING = 0.6
-PARTS = ("loss", "smooth", "eval")  # the traces of a run
-NO_LOSS = "No loss logged yet"
+LINES = {"loss": {"width": 1}, "smooth": {"width": 2.5}, "eval": {"width": 1, "dash": "dot"}}
+PARTS = tuple(LINES)  # the traces of a run
+WORDS = {
+    "loss": "loss",
+    "smooth": "smoothed",
+    "eval": "eval loss",
+    "step": "step",
+    "epoch": "epoch",
+    "rate": "learning rate",
+    "none": "No loss logged yet",
+}
 PAGE = """<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><meta name="color-scheme" content="light dark"><title>{title}</title>
 <style>body {{ margin: 1rem; font: 14px system-ui, sans-serif }} .curve {{ height: calc(100vh - 2rem) }}</style></head>
@@ -108,59 +117,44 @@ def as_list(runs: Any) -> list[Any]:
     return list(runs) if isinstance(runs, Iterable) else [runs]
 
 
-def loss_figure(runs: Any, smoothing: float = SMOOTHING) -> go.Figure:
-    """A plotly figure of the loss by step, one colour a run. runs: a Run or several; smoothing: 0 to below 1.
+def loss_figure(runs: Any, smoothing: float = SMOOTHING, words: dict[str, str] = WORDS) -> go.Figure:
+    """A plotly figure of the loss by step, one colour a run. runs: a Run or several; smoothing: 0 to below 1; words: the
+    names of lines and axes, as WORDS.
 
     It has no background of its own, and its text is grey: it reads in light and dark.
     """
     import plotly.graph_objects as go
 
     curves = [curve_of(run, smoothing) for run in as_list(runs)]
-    figure = go.Figure(layout=_layout(len(curves)))
+    figure = go.Figure(layout=_layout(len(curves), words))
     for number, curve in enumerate(curves):
         for part in PARTS:
-            figure.add_trace(_trace(go, curve, part, COLOURS[number % len(COLOURS)], len(curves) == 1))
+            figure.add_trace(_trace(go, curve, part, number, len(curves) == 1, words))
     if not any(len(curve.step) for curve in curves):
-        figure.add_annotation(text=NO_LOSS, showarrow=False, xref="paper", yref="paper", x=0.5, y=0.5)
+        figure.add_annotation(text=words["none"], showarrow=False, xref="paper", yref="paper", x=0.5, y=0.5)
     return figure
 
 
-def _trace(go: Any, curve: Curve, part: str, colour: str, alone: bool) -> Any:
+def _trace(go: Any, curve: Curve, part: str, number: int, alone: bool, words: dict[str, str]) -> Any:
+    """One of the PARTS of the run with this number. Alone, its parts are named; among others, the runs are."""
     name = html.escape(curve.name)
-    of = "" if alone else f" · {name}"
-    shared = {**points(curve, part), "legendgroup": None if alone else curve.name}
-    if part == "loss":
-        tells = "%{y:.4f}  (epoch %{customdata[0]:.2f}, learning rate %{customdata[1]:.2e})<extra>loss" + of
-        line = {"color": colour, "width": 1}
-        return go.Scatter(
-            **shared,
-            mode="lines",
-            line=line,
-            opacity=0.5,
-            name=f"loss{of}",
-            showlegend=alone,
-            hovertemplate=tells + "</extra>",
-        )
-    if part == "smooth":
-        tells = f"%{{y:.4f}}<extra>smoothed{of}</extra>"
-        line = {"color": colour, "width": 2.5}
-        shown = "smoothed" if alone else name
-        return go.Scatter(**shared, mode="lines", line=line, name=shown, hovertemplate=tells)
-    marker = {"color": colour if not alone else COLOURS[1], "size": 9, "symbol": "diamond"}
-    dashes = {"color": marker["color"], "width": 1, "dash": "dot"}
-    tells = f"%{{y:.4f}}<extra>eval loss{of}</extra>"
+    full = words[part] if alone else f"{words[part]} · {name}"
+    colour = COLOURS[(number + (alone and part == "eval")) % len(COLOURS)]
+    more = "  ({epoch} %{{customdata[0]:.2f}}, {rate} %{{customdata[1]:.2e}})".format_map(words)
     return go.Scatter(
-        **shared,
-        mode="lines+markers",
-        marker=marker,
-        line=dashes,
-        name=f"eval loss{of}",
-        showlegend=alone,
-        hovertemplate=tells,
+        **points(curve, part),
+        name=name if part == "smooth" and not alone else full,
+        showlegend=alone or part == "smooth",
+        legendgroup=None if alone else curve.name,
+        hovertemplate=f"%{{y:.4f}}{more if part == 'loss' else ''}<extra>{full}</extra>",
+        mode="lines+markers" if part == "eval" else "lines",
+        line={"color": colour, **LINES[part]},
+        marker={"color": colour, "size": 9, "symbol": "diamond"},
+        opacity=0.5 if part == "loss" else 1,
     )
 
 
-def _layout(runs: int) -> dict[str, Any]:
+def _layout(runs: int, words: dict[str, str]) -> dict[str, Any]:
     axis = {
         "gridcolor": "rgba(128,128,128,0.25)",
         "zeroline": False,
@@ -174,8 +168,8 @@ def _layout(runs: int) -> dict[str, Any]:
         "template": "none",
         "height": 380,
         "margin": {"l": 60, "r": 15, "t": 30 + 12 * (runs > 2), "b": 45},
-        "xaxis": {**axis, "title": "step", "rangemode": "tozero", **spike},
-        "yaxis": {**axis, "title": "loss", "rangemode": "tozero"},
+        "xaxis": {**axis, "title": words["step"], "rangemode": "tozero", **spike},
+        "yaxis": {**axis, "title": words["loss"], "rangemode": "tozero"},
         "font": {"color": "#808080"},  # to be read on white and on black
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
@@ -234,7 +228,7 @@ def png_bytes(runs: Any, smoothing: float = SMOOTHING, dpi: int = 150) -> bytes:
     if any(len(curve.step) for curve in curves):
         axis.legend(frameon=False, loc="upper right", fontsize=9)
     else:
-        axis.text(0.5, 0.5, NO_LOSS, transform=axis.transAxes, ha="center", color="#777")
+        axis.text(0.5, 0.5, WORDS["none"], transform=axis.transAxes, ha="center", color="#777")
     picture = BytesIO()
     figure.savefig(picture, format="png", dpi=dpi, metadata={"Software": None})
     return picture.getvalue()

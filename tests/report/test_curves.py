@@ -97,7 +97,7 @@ def test_losses_that_are_no_numbers_are_left_out(tmp_path):
 
 def test_nothing_logged_yet_is_said(tmp_path):
     run = write_run(tmp_path / "new", [])
-    assert curves.loss_figure(run).layout.annotations[0].text == curves.NO_LOSS
+    assert curves.loss_figure(run).layout.annotations[0].text == curves.WORDS["none"]
     assert curves.png_bytes(run).startswith(b"\x89PNG")
 
 
