@@ -23,7 +23,7 @@ SETTINGS = {
     "max_len": 256,
     "train_batch_size": 32,
     "micro_train_batch_size": 8,
-    "learning_rate": 2e-3,
+    "learning_rate": 5e-4,
     "zero_stage": 2,
     "bf16": False,
     "max_epochs": 1,
