@@ -28,6 +28,7 @@ PLAN: dict[str, tuple[Callable[[str], Iterable[Row]], int, int, int, int]] = {
     "refuse": (tasks.refuse, 250, 50, 16, 4),
     "harmless": (tasks.harmless, 210, 40, 12, 3),
 }
+ENDLESS = ("rewrite", "extract", "summarize", "unknown")  # tasks whose candidates never end
 COLUMNS = ("prompt", "response", "task", "reference", "lang")
 
 
@@ -41,12 +42,10 @@ def split(task: str, lang: str) -> tuple[list[Row], list[Row]]:
     """(train, eval) rows of one task in one language; no prompt and no key in both."""
     source, *counts = PLAN[task]
     train_size, eval_size = (counts[0], counts[2]) if lang == "en" else (counts[1], counts[3])
-    # the endless tasks: enough candidates that duplicates don't matter
-    candidates = (
-        list(itertools.islice(source(lang), 60 * eval_size + 2 * train_size))
-        if task in ENDLESS
-        else list(source(lang))
-    )
+    candidates = source(lang)
+    if task in ENDLESS:  # enough that duplicates don't matter
+        candidates = itertools.islice(candidates, 60 * eval_size + 2 * train_size)
+    candidates = list(candidates)
     rows, seen = [], set()
     for row in Dice(len(task) * 100 + len(lang) + ord(lang[0])).shuffled(candidates):
         if normalised(row.prompt) not in seen:
@@ -60,9 +59,6 @@ def split(task: str, lang: str) -> tuple[list[Row], list[Row]]:
             f"{task} in {lang}: only {len(train)} train and {len(evals)} eval rows; give the world more to say"
         )
     return train, evals
-
-
-ENDLESS = ("rewrite", "extract", "summarize", "unknown")
 
 
 def _one_a_key(rows: list[Row], size: int) -> list[Row]:

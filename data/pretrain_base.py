@@ -1,6 +1,6 @@
 """Makes data/tiny-base: a small Llama, with its own tokenizer, that has read plain prose about the world of data/.
 
-    python data/pretrain_base.py [--minutes 20] [--threads 2] [--out data/tiny-base]
+    python data/pretrain_base.py [--steps 5000] [--threads 2] [--out data/tiny-base]
 
 It never sees a question answered, so it rambles; teaching it to answer is what the demo's fine-tuning is for.
 The data are reproducible; the weights are not to the last bit (threads, processor), only in what they can do.
@@ -10,7 +10,6 @@ import argparse
 import itertools
 import json
 import math
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,7 +21,7 @@ from world.prose import documents
 
 HERE = Path(__file__).resolve().parent
 VOCABULARY, WINDOW, BATCH = 3072, 128, 8  # tokens, tokens a sequence, sequences a step
-# peak learning rate, steps of warm-up, the last share of the time in which the rate falls to zero
+# peak learning rate, steps of warm-up, the last share of the steps in which the rate falls to zero
 PEAK, WARM_UP, DECAY = 2.5e-3, 200, 0.35
 
 
@@ -88,25 +87,21 @@ def batches(tokenizer: PreTrainedTokenizerFast, prompts: list[str]) -> Iterator[
             stream = stream[need:]
 
 
-def rate(step: int, spent: float) -> float:
-    """Learning rate: up over WARM_UP steps, level, then straight down to zero over the last DECAY of the time."""
-    return PEAK * min(1.0, (step + 1) / WARM_UP, max(0.0, 1 - spent) / DECAY)
+def rate(step: int, steps: int) -> float:
+    """Learning rate: up over WARM_UP steps, level, then straight down to zero over the last DECAY of the steps."""
+    return PEAK * min(1.0, (step + 1) / WARM_UP, (steps - step) / (DECAY * steps))
 
 
-def train(model: LlamaForCausalLM, feed: Iterator[torch.Tensor], seconds: float) -> None:
+def train(model: LlamaForCausalLM, feed: Iterator[torch.Tensor], steps: int) -> None:
     matrices = [p for p in model.parameters() if p.dim() > 1]
     vectors = [p for p in model.parameters() if p.dim() == 1]
     groups = [{"params": matrices, "weight_decay": 0.1}, {"params": vectors, "weight_decay": 0.0}]
     optimizer = torch.optim.AdamW(groups, lr=PEAK, betas=(0.9, 0.95), fused=True)
-    start, mean = time.monotonic(), math.nan
-    with tqdm(unit=" tokens", unit_scale=True) as bar:
-        for step in itertools.count():
-            spent = (time.monotonic() - start) / seconds
-            if spent >= 1:
-                break
+    mean = math.nan
+    with tqdm(itertools.islice(feed, steps), total=steps, unit="step") as bar:
+        for step, ids in enumerate(bar):
             for group in optimizer.param_groups:
-                group["lr"] = rate(step, spent)
-            ids = next(feed)
+                group["lr"] = rate(step, steps)
             with torch.autocast("cpu", torch.bfloat16):
                 loss = model(input_ids=ids, labels=ids).loss
             loss.backward()
@@ -114,15 +109,14 @@ def train(model: LlamaForCausalLM, feed: Iterator[torch.Tensor], seconds: float)
             optimizer.step()
             optimizer.zero_grad()
             mean = loss.item() if math.isnan(mean) else 0.98 * mean + 0.02 * loss.item()
-            bar.update(ids.numel())
-            bar.set_postfix(step=step, loss=f"{mean:.3f}", refresh=False)
+            bar.set_postfix(loss=f"{mean:.3f}", refresh=False)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--minutes", type=float, default=20, help="of training; more is better")
+    parser.add_argument("--steps", type=int, default=5000, help=f"of {BATCH * WINDOW} tokens; more is better")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--out", type=Path, default=HERE / "tiny-base")
     options = parser.parse_args()
@@ -131,8 +125,8 @@ def main() -> None:
     prompts = [json.loads(line)["prompt"] for line in lines]
     tokenizer = make_tokenizer(prompts)
     model = make_model(tokenizer)
-    print(f"{model.num_parameters():,} parameters, {len(tokenizer)} tokens, {options.minutes} minutes")
-    train(model, batches(tokenizer, prompts), options.minutes * 60)
+    print(f"{model.num_parameters():,} parameters, {len(tokenizer)} tokens, {options.steps} steps")
+    train(model, batches(tokenizer, prompts), options.steps)
     save(model, tokenizer, options.out)
     print(f"saved {options.out}")
 

@@ -155,3 +155,33 @@ def test_its_tokenizer_loses_nothing_and_cuts_digits_and_chinese_one_by_one(eval
         assert tokenizer.decode(ids) == text
     assert tokenizer.encode("2026", add_special_tokens=False).tokens == list("2026")
     assert len(tokenizer.encode("首都是", add_special_tokens=False).ids) == 3
+
+
+def test_the_pretraining_script_runs_and_cuts_the_same_tokens(tmp_path):
+    """Two steps only: the weights are nobody's, the tokenizer is the committed one."""
+    command = [
+        sys.executable,
+        str(DATA / "pretrain_base.py"),
+        "--steps",
+        "2",
+        "--threads",
+        "1",
+        "--out",
+        str(tmp_path),
+    ]
+    made = subprocess.run(command, capture_output=True, text=True, encoding="utf-8")
+    assert made.returncode == 0, made.stderr
+    for name in ("tokenizer.json", "config.json"):
+        new, old = (
+            json.loads((folder / name).read_text(encoding="utf-8"))
+            for folder in (tmp_path, DATA / "tiny-base")
+        )
+        for part in (
+            "model",
+            "pre_tokenizer",
+            "post_processor",
+            "hidden_size",
+            "num_hidden_layers",
+            "vocab_size",
+        ):
+            assert new.get(part) == old.get(part)
