@@ -1,0 +1,319 @@
+"""Real JupyterLab and a real Chromium for the browser test.
+
+    lab        JupyterLab with folders, settings and a copy of the notebooks and the data of its own
+    page       a browser page; it notes every request that leaves the machine and every error on the page
+    notebook   Notebook(page, lab): open, run cells, restart the kernel, take a picture
+
+SFTKIT_SHOTS=folder keeps screenshots; SFTKIT_THEME=dark takes them in the dark theme.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlparse
+
+import pytest
+from playwright.sync_api import Page, sync_playwright
+
+from sftkit.runs import hardware
+
+ROOT = Path(__file__).parents[2]
+FLAGS = ("--no-sandbox", "--disable-quic", "--disable-background-networking")
+START_LIMIT = 60  # seconds that JupyterLab may take to answer
+DARK = os.environ.get("SFTKIT_THEME") == "dark"
+SETTINGS = {
+    "apputils-extension/notification": {
+        "fetchNews": "false",
+        "checkForUpdates": False,
+        "doNotDisturbMode": True,
+    },
+    "apputils-extension/themes": {"theme": "JupyterLab Dark" if DARK else "JupyterLab Light"},
+}
+OPTIONS = (
+    "--no-browser",
+    "--allow-root",
+    "--ServerApp.port_retries=0",
+    "--LabApp.expose_app_in_browser=True",
+    "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+    "--LabApp.extension_manager=readonly",
+)
+
+
+@dataclass
+class Lab:
+    """A running JupyterLab: its address, its token, and the folder it shows."""
+
+    address: str
+    token: str
+    folder: Path
+
+    def get(self, path: str) -> Any:
+        request = urllib.request.Request(
+            f"{self.address}/{path}", headers={"Authorization": f"token {self.token}"}
+        )
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return json.load(answer)
+
+
+@dataclass
+class Outside:
+    """A proxy that lets nothing through and notes who asked: what server and kernels want from beyond the machine."""
+
+    asked: list[str] = field(default_factory=list)
+
+    def __enter__(self) -> Outside:
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        threading.Thread(target=self._listen, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._socket.close()
+
+    @property
+    def environment(self) -> dict[str, str]:
+        address = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
+        proxies = {name: address for kind in ("http_proxy", "https_proxy") for name in (kind, kind.upper())}
+        return {**proxies, "no_proxy": "127.0.0.1,localhost", "NO_PROXY": "127.0.0.1,localhost"}
+
+    def _listen(self) -> None:
+        while True:
+            try:
+                caller, _ = self._socket.accept()
+            except OSError:  # closed
+                return
+            with caller:
+                self.asked.append(caller.recv(1000).split(b"\r\n")[0].decode(errors="replace"))
+
+
+@pytest.fixture(scope="session")
+def browser_path() -> str:
+    spec = spec_from_file_location("chromium", Path(__file__).with_name("chromium.py"))
+    chromium = module_from_spec(spec)
+    spec.loader.exec_module(chromium)
+    path = chromium.find()
+    assert path, "no Chromium or Chrome: `python tests/browser/chromium.py` fetches one (make test calls it)"
+    return path
+
+
+@pytest.fixture
+def outside() -> Iterator[Outside]:
+    with Outside() as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def lab(tmp_path: Path, outside: Outside) -> Iterator[Lab]:
+    folder = tmp_path / "sftkit"
+    shutil.copytree(
+        ROOT / "notebooks", folder / "notebooks", ignore=shutil.ignore_patterns(".ipynb_checkpoints")
+    )
+    shutil.copytree(ROOT / "data", folder / "data", ignore=shutil.ignore_patterns("__pycache__"))
+    token, port = secrets.token_hex(16), hardware.free_port()
+    command = [
+        sys.executable,
+        "-m",
+        "jupyterlab",
+        *OPTIONS,
+        f"--ServerApp.port={port}",
+        f"--IdentityProvider.token={token}",
+    ]
+    command += [f"--ServerApp.root_dir={folder}"]
+    log = (tmp_path / "lab.log").open("wb")
+    environment = {**os.environ, **_own_places(tmp_path / "jupyter"), **outside.environment}
+    server = subprocess.Popen(
+        command,
+        cwd=folder,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=log,
+        start_new_session=True,
+    )
+    running = Lab(f"http://127.0.0.1:{port}", token, folder)
+    try:
+        _wait_for(running, server, tmp_path / "lab.log")
+        yield running
+    finally:
+        _end(running, server)
+        log.close()
+
+
+def _own_places(home: Path) -> dict[str, str]:
+    """Environment with which JupyterLab and its kernels neither see nor touch the settings of this user."""
+    settings = home / "lab/user-settings"
+    for name, values in SETTINGS.items():
+        file = settings / "@jupyterlab" / f"{name}.jupyterlab-settings"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(values), encoding="utf-8")
+    places = {"JUPYTER_CONFIG_DIR": "config", "JUPYTER_DATA_DIR": "data", "JUPYTER_RUNTIME_DIR": "runtime"}
+    places |= {"JUPYTERLAB_WORKSPACES_DIR": "lab/workspaces", "IPYTHONDIR": "ipython"}
+    return {
+        **{name: str(home / place) for name, place in places.items()},
+        "JUPYTERLAB_SETTINGS_DIR": str(settings),
+    }
+
+
+def _wait_for(lab: Lab, server: subprocess.Popen, log: Path) -> None:
+    deadline = time.monotonic() + START_LIMIT
+    while time.monotonic() < deadline and server.poll() is None:
+        try:
+            lab.get("api/status")
+            return
+        except OSError:
+            time.sleep(0.1)
+    raise AssertionError(f"JupyterLab did not start:\n{log.read_text(errors='replace')[-3000:]}")
+
+
+def _end(lab: Lab, server: subprocess.Popen) -> None:
+    """The runs first (they would outlive everything else, as they should), then the server, which ends its kernels."""
+    from sftkit.runs import load_run
+
+    for record in (lab.folder / "runs").glob("*/run.json"):
+        load_run(record.parent).kill()
+    server.send_signal(signal.SIGTERM)
+    try:
+        server.wait(timeout=20)
+    except subprocess.TimeoutExpired:
+        os.killpg(server.pid, signal.SIGKILL)
+
+
+@dataclass
+class Watched:
+    """What was seen on a page: addresses beyond this machine, and errors."""
+
+    left: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+
+    def request(self, request: Any) -> None:
+        address = urlparse(request.url)
+        if address.scheme not in ("data", "blob") and address.hostname not in ("127.0.0.1", "localhost"):
+            self.left.append(request.url)
+
+
+@pytest.fixture
+def page(browser_path: str) -> Iterator[Page]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=browser_path, headless=True, args=list(FLAGS))
+        context = browser.new_context(
+            viewport={"width": 1280, "height": 900}, color_scheme="dark" if DARK else "light"
+        )
+        page = context.new_page()
+        page.set_default_timeout(20_000)
+        page.watched = watched = Watched()
+        page.on("request", watched.request)
+        page.on("pageerror", lambda error: watched.errors.append(str(error)))
+        yield page
+        browser.close()
+
+
+class Notebook:
+    """A notebook in JupyterLab, as a person has it on the screen. Cells are found by a piece of their source."""
+
+    def __init__(self, page: Page, lab: Lab):
+        self.page, self.lab = page, lab
+
+    def open(self, path: str) -> None:
+        """Open the notebook and wait until its kernel answers."""
+        self.page.goto(f"{self.lab.address}/lab/tree/{path}?token={self.lab.token}&reset")
+        self.page.wait_for_function("() => window.jupyterapp?.shell")
+        self._do("await panel.context.ready; await panel.sessionContext.ready;", panel_of=path)
+        self.page.locator(".jp-Notebook").wait_for()
+
+    def _do(self, code: str, argument: Any = None, panel_of: str = "") -> Any:
+        """JavaScript with `app`, `panel` (the notebook's), `cells` and `argument` at hand; its value comes back."""
+        return self.page.evaluate(
+            """async ([code, argument, path]) => {
+                const app = window.jupyterapp;
+                await app.restored;
+                const find = () => [...app.shell.widgets('main')].find((w) => w.context && w.content?.widgets);
+                while (!find()) await new Promise((done) => setTimeout(done, 50));
+                const panel = find();
+                const cells = panel.content.widgets;
+                return await new Function('app', 'panel', 'cells', 'argument',
+                    `return (async () => { ${code} })()`)(app, panel, cells, argument);
+            }""",
+            [code, argument, panel_of],
+        )
+
+    def index(self, source: str) -> int:
+        """The number of the code cell with `source` in it; there must be just one."""
+        texts = self._do(
+            "return cells.map((c) => c.model.type === 'code' ? c.model.sharedModel.getSource() : '')"
+        )
+        found = [number for number, text in enumerate(texts) if source in text]
+        assert len(found) == 1, f"{len(found)} cells with {source!r}"
+        return found[0]
+
+    def run(self, source: str, until: str | None = None) -> None:
+        """Run the cell with `source` in it, or all from it to before the one with `until`. Fails on a cell's error."""
+        first = self.index(source)
+        for number in range(first, self.index(until) if until else first + 1):
+            fine = self._do(
+                "panel.content.activeCellIndex = argument; panel.content.deselectAll();"
+                "return await app.commands.execute('notebook:run-cell')",
+                number,
+            )
+            assert fine is not False, f"cell {number} failed:\n{self.output(number)}"
+
+    def start(self, source: str) -> None:
+        """Begin to run the cell with `source` in it, without waiting for its end."""
+        self._do(
+            "panel.content.activeCellIndex = argument; panel.content.deselectAll();"
+            "void app.commands.execute('notebook:run-cell')",
+            self.index(source),
+        )
+
+    def output(self, cell: int | str) -> str:
+        """What a cell shows, as text."""
+        number = cell if isinstance(cell, int) else self.index(cell)
+        return self._do(
+            "return (cells[argument].model.outputs?.toJSON() ?? []).map((o) => o.text ?? o.traceback?.join('\\n') "
+            "?? o.data?.['text/plain'] ?? '').flat().join('\\n')",
+            number,
+        )
+
+    def area(self, source: str) -> Any:
+        """The output of the cell with `source` in it, on the page and scrolled to."""
+        number = self.index(source)
+        self._do("await panel.content.scrollToItem(argument, 'start')", number)
+        return self.page.locator(f'.jp-Notebook [data-windowed-list-index="{number}"] .jp-Cell-outputArea')
+
+    @property
+    def busy(self) -> bool:
+        return self._do("return panel.sessionContext.session?.kernel?.status") == "busy"
+
+    def restart(self) -> None:
+        """Restart the kernel, as its menu does, and wait until it answers."""
+        self._do(
+            "await panel.sessionContext.session.kernel.restart(); await panel.sessionContext.session.kernel.info"
+        )
+
+    def save(self) -> None:
+        self._do("await panel.context.save()")
+
+    def shot(self, name: str, what: Any = None) -> None:
+        """A picture of `what` (a locator; else of the page), where SFTKIT_SHOTS says."""
+        if folder := os.environ.get("SFTKIT_SHOTS"):
+            path = Path(folder) / f"{name}{'-dark' if DARK else ''}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            (what or self.page).screenshot(path=str(path))
+
+
+@pytest.fixture
+def notebook(page: Page, lab: Lab) -> Notebook:
+    return Notebook(page, lab)

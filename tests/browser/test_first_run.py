@@ -1,0 +1,114 @@
+"""Lesson 01 in a real JupyterLab, as a person goes through it: form, Launch, curve, blind rating by keys, restart.
+
+python -m pytest tests/browser          # SFTKIT_SHOTS=folder keeps pictures of every station
+"""
+
+from __future__ import annotations
+
+from itertools import islice
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Locator, expect
+
+from sftkit.ratings import RatingStore
+from sftkit.runs import load_run
+
+LESSON = "notebooks/01_first_run.ipynb"
+ROWS = {"train.jsonl": 1_000, "eval.jsonl": 12}  # of the lesson's data: enough for a curve, and soon done
+
+
+def shorten(data: Path) -> None:
+    for name, count in ROWS.items():
+        with (data / name).open(encoding="utf-8") as file:
+            head = list(islice(file, count))
+        (data / name).write_text("".join(head), encoding="utf-8")
+
+
+def points(area: Locator) -> int:
+    """Points of the first line of the curve in `area`."""
+    return area.locator(".js-plotly-plot").first.evaluate("plot => plot.data[0].x?.length ?? 0")
+
+
+def wait_for_points(area: Locator, more_than: int, seconds: float) -> int:
+    plot = area.locator(".js-plotly-plot").first
+    plot.wait_for(timeout=60_000)
+    for _ in range(int(seconds * 5)):
+        if (count := points(area)) > more_than:
+            return count
+        area.page.wait_for_timeout(200)
+    raise AssertionError(f"after {seconds} s the curve has {points(area)} points, not more than {more_than}")
+
+
+@pytest.mark.timeout(400)
+def test_the_first_run(notebook, page, lab, outside):
+    shorten(lab.folder / "data")
+    notebook.open(LESSON)
+    notebook.run("from importlib.metadata", until="form = sk.LaunchForm")
+
+    # The form: a fault beside its field, mended by a click, then Launch.
+    notebook.run("form = sk.LaunchForm")
+    form = notebook.area("form = sk.LaunchForm")
+    launch = form.get_by_role("button", name="Launch")
+    expect(launch).to_be_enabled(timeout=20_000)
+    notebook.shot("form-ready", form)
+    form.get_by_label("train_batch_size", exact=True).fill("33")
+    fix = form.get_by_role("button", name="Set train_batch_size=32")
+    expect(fix).to_be_visible()
+    expect(launch).to_be_disabled()
+    notebook.shot("form-fault", form)
+    fix.click()
+    expect(launch).to_be_enabled()
+    launch.click()
+
+    # The curve gains points while no cell runs, and once more after that.
+    some = wait_for_points(form, 0, 90)
+    assert not notebook.busy
+    notebook.shot("monitor", form.locator(".sft-monitor"))
+    wait_for_points(form, some, 30)
+
+    # The next cells take this run and start no other.
+    notebook.run("run = form.run or form.launch()")
+    folders = list((lab.folder / "runs").iterdir())
+    assert len(folders) == 1
+    run = load_run(folders[0])
+    assert run.status.state == "finished"
+    notebook.shot("monitor-finished", form.locator(".sft-monitor"))
+    notebook.run("curves = sk.LossCurves(run)")
+    notebook.shot("curve", notebook.area("curves = sk.LossCurves(run)"))
+    notebook.run("curves.freeze()", until="grid = sk.ComparisonGrid(answers")
+
+    # Two prompts rated blind, by keys.
+    notebook.run("grid = sk.ComparisonGrid(answers")
+    grid = notebook.area("grid = sk.ComparisonGrid(answers")
+    grid.locator(".sftkit-grid .row:not(.head)").first.wait_for()
+    rate(grid, "ab")
+    expect(grid.locator(".count")).to_have_text("2 of 12 rated")
+    notebook.shot("grid", grid)
+    store = RatingStore(f"sqlite:///{run.folder / 'ratings.db'}")
+    votes = store.frame()
+    assert list(votes["rater"].unique()) == ["human:me"] and len(votes) == 2
+    notebook.run("verdicts = sk.ReferenceJudge()", until="newest = sk.list_runs")
+    notebook.shot("report", notebook.area("report = sk.Report(store)"))
+
+    # After a restart run and votes come back from disk.
+    notebook.restart()
+    notebook.run("newest = sk.list_runs")
+    again = notebook.area("newest = sk.list_runs")
+    assert wait_for_points(again, 0, 20) == len(run.metrics()["loss"].dropna())
+    notebook.run("grid = sk.ComparisonGrid(store.answers()")
+    grid = notebook.area("grid = sk.ComparisonGrid(store.answers()")
+    expect(grid.locator(".count")).to_have_text("2 of 12 rated")
+    notebook.shot("grid-again", grid)
+
+    assert page.watched.left == [] and outside.asked == []
+    assert page.watched.errors == []
+
+
+def rate(grid: Locator, keys: str) -> None:
+    """Click into the grid and press the keys, each when the row before has its verdict."""
+    root = grid.locator(".sftkit-grid")
+    root.click(position={"x": 5, "y": 5})
+    for number, key in enumerate(keys, start=1):
+        root.press(key)
+        expect(grid.locator(".count")).to_contain_text(f"{number} of")
