@@ -56,13 +56,13 @@ def demo(
 @app.command(context_settings=SETTINGS)
 def train(context: typer.Context, runs_dir: RunsDir = Path("runs")) -> None:
     """Launch a run and follow it to its end. Takes every setting as a flag (--learning_rate 1e-4)."""
-    from sftkit.demo import follow
+    from sftkit.demo import follow, shown
     from sftkit.runs import launch as start
 
     run = start(_config(context), runs_dir=runs_dir)
-    console.print(f"run folder  {run.folder}")
+    console.print(f"run folder  {shown(run.folder)}", soft_wrap=True)
     follow(run)
-    console.print(f"tuned model {run.model_path}")
+    console.print(f"tuned model {shown(run.model_path)}", soft_wrap=True)
 
 
 @app.command(context_settings=SETTINGS)

@@ -11,7 +11,6 @@ import time
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
 from tqdm.auto import tqdm
 
 from sftkit.config import SFTConfig
@@ -58,16 +57,16 @@ def main_job(data: Path, runs_dir: Path, console: Console) -> Run:
 
     console.rule("2  Training with DeepSpeed")
     run = launch(config, runs_dir=runs_dir)
-    console.print(f"run folder  {run.folder}")
+    console.print(f"run folder  {shown(run.folder)}", soft_wrap=True)
     follow(run)
 
     console.rule("3  Loss curve")
     curve_png, curve_html = draw_curve(run)
-    console.print(f"{curve_png}\n{curve_html}")
+    console.print(f"{shown(curve_png)}\n{shown(curve_html)}", soft_wrap=True)
 
     console.rule("4  Answers of base and tuned model")
     from sftkit.generation import generate
-    from sftkit.judging import ReferenceJudge
+    from sftkit.judging import ReferenceJudge, accuracy
     from sftkit.ratings import RatingStore
     from sftkit.report import Report
 
@@ -78,6 +77,7 @@ def main_job(data: Path, runs_dir: Path, console: Console) -> Run:
     console.rule("5  Judge")
     store = RatingStore(f"sqlite:///{run.folder / 'ratings.db'}")
     ReferenceJudge().rate(answers, store=store)
+    console.print("Right answers, by comparison with the references:", accuracy(answers), sep="\n")
 
     console.rule("6  Report")
     report = Report(store)
@@ -151,9 +151,8 @@ def draw_curve(run: Run) -> tuple[Path, Path]:
 
 
 def show_where(run: Run, seconds: float, console: Console) -> None:
-    table = Table(
-        title=f"Done in {seconds:.0f} s. What lies where:", title_justify="left", show_header=False, box=None
-    )
+    """What the job has left where, and how to see it live."""
+    console.print(f"Done in {seconds:.0f} s. What lies where:")
     for what, name in {
         "loss curve": "curve.png",
         "loss curve, to zoom": "curve.html",
@@ -163,6 +162,10 @@ def show_where(run: Run, seconds: float, console: Console) -> None:
         "ratings": "ratings.db",
         "tuned model": "model",
     }.items():
-        table.add_row(what, str(run.folder / name))
-    console.print(table)
+        console.print(f"  {what:<21} {shown(run.folder / name)}", soft_wrap=True)
     console.print("\nThe same live, in the notebook: [bold]make lab[/bold] (JupyterLab opens with lesson 01)")
+
+
+def shown(path: Path) -> str:
+    """A path as short as it can be typed from here."""
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)

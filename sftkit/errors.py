@@ -93,7 +93,9 @@ class RatingError(StoreError, ValueError):
 
     def __init__(self, faults: list[Fault]):
         self.faults = list(faults)
-        super().__init__("This rating cannot be stored:\n" + "\n".join(f"  - {fault}" for fault in self.faults))
+        super().__init__(
+            "This rating cannot be stored:\n" + "\n".join(f"  - {fault}" for fault in self.faults)
+        )
 
 
 class JudgeError(SftkitError):

@@ -1,6 +1,6 @@
 """Judges: a language model over an OpenAI-compatible endpoint, and the offline rule that checks references."""
 
 from sftkit.judging.client import CostEstimate, Judge
-from sftkit.judging.reference import ReferenceJudge
+from sftkit.judging.reference import ReferenceJudge, accuracy
 
-__all__ = ["CostEstimate", "Judge", "ReferenceJudge"]
+__all__ = ["CostEstimate", "Judge", "ReferenceJudge", "accuracy"]

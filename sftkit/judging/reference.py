@@ -239,6 +239,22 @@ def _accepted(reference: str) -> list[str]:
     return [reference]
 
 
+def accuracy(answers: Generations) -> pd.DataFrame:
+    """How many answers `check` finds right: a row a task, a column a model, and `n` (prompts with a reference).
+
+    The last row, "all", is the sum.
+    """
+    import pandas as pd
+
+    frame = answers.frame[answers.frame["reference"].notna()]
+    right = [check(*row).correct for row in frame[["task", "reference", "response"]].itertuples(index=False)]
+    marked = pd.DataFrame({"task": frame["task"].fillna(""), "model": frame["model"], "right": right})
+    table = marked.pivot_table(index="task", columns="model", values="right", aggfunc="sum")[answers.models]
+    table["n"] = frame.drop_duplicates("prompt_id")["task"].fillna("").value_counts()
+    table.loc["all"] = table.sum()
+    return table.astype(int)
+
+
 class ReferenceJudge:
     """A rule that compares answers with the references of the data; no GPT-4, no human.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
@@ -166,7 +166,7 @@ def _bias(table: pd.DataFrame) -> list[dict[str, str]]:
             "for the first": percent(r.first) if r.n else "no order kept",
             "interval": span(r.low, r.high),
             "n": str(r.n or ""),
-            "turn with order": f"{percent(r.flips)} of {r.flips_n}" if r.flips_n else "not known",
+            "turned": f"{percent(r.flips)} of {r.flips_n}" if r.flips_n else "not known",
             "ties": percent(r.ties),
             "unscored": f"{percent(r.unscored)} of {r.verdicts}",
         }
@@ -174,8 +174,16 @@ def _bias(table: pd.DataFrame) -> list[dict[str, str]]:
     ]
 
 
-def text_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table for a terminal, columns two blanks apart. Control characters in names are shown, not obeyed."""
+def text_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table for a terminal, columns two blanks apart. Control characters in names are shown, not obeyed.
+
+    Where a rater has several rows, its name stands above them: beside them the table outgrows 80 columns.
+    """
+    if columns[0] == "rater" and any(not row[0] for row in rows):
+        starts = [place for place, row in enumerate(rows) if row[0]]
+        groups = [rows[start:stop] for start, stop in zip(starts, [*starts[1:], len(rows)])]
+        tables = [(group[0][0], text_table(columns[1:], [row[1:] for row in group])) for group in groups]
+        return "\n\n".join(f"{visible(rater)}\n{table}" for rater, table in tables)
     lines = [list(columns), *([visible(cell) for cell in row] for row in rows)]
     widths = [max(len(line[i]) for line in lines) for i in range(len(columns))]
     lines.insert(1, ["-" * width for width in widths])

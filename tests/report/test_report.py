@@ -246,3 +246,12 @@ def test_the_report_loads_no_torch_and_no_widgets():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_rater_with_several_rows_stands_above_them_in_the_terminal():
+    from sftkit.report.words import text_table
+
+    rows = [["ana", "x", "1"], ["", "y", "2"], ["ben", "x", "3"]]
+    assert text_table(["rater", "task", "n"], rows) == (
+        "ana\ntask  n\n----  -\nx     1\ny     2\n\nben\ntask  n\n----  -\nx     3"
+    )
