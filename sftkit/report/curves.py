@@ -36,6 +36,8 @@ WORDS = {
     "rate": "learning rate",
     "none": "No loss logged yet",
 }
+# Without this plotly shows a button that uploads the chart to its maker.
+CONFIG = {"showSendToCloud": False, "plotlyServerURL": "", "displaylogo": False, "responsive": True}
 PAGE = """<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><meta name="color-scheme" content="light dark"><title>{title}</title>
 <style>body {{ margin: 1rem; font: 14px system-ui, sans-serif }} .curve {{ height: calc(100vh - 2rem) }}</style></head>
@@ -194,7 +196,7 @@ def loss_html(runs: Any, path: str | Path, smoothing: float = SMOOTHING) -> Path
         include_plotlyjs=True,
         include_mathjax=False,
         default_height="100%",
-        config={"displaylogo": False, "responsive": True},
+        config=CONFIG,
     )
     title = html.escape("Loss of " + ", ".join(str(run.id) for run in runs))
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -21,6 +21,7 @@ from sftkit.runs import load_run
 from sftkit.widgets.background import Poll
 from sftkit.widgets.errors import ErrorRoom, shown
 from sftkit.widgets.labels import label
+from sftkit.widgets.style import style_sheet
 
 SECONDS = 0.5  # between two looks at the disk
 STRONGEST = 0.99  # the smoothing slider's end
@@ -42,6 +43,7 @@ class LossCurves(VBox):
         self._reading, self._pictures = Lock(), []
         words = {word: label(f"curves.{word}", lang) for word in curves.WORDS}
         self.figure = go.FigureWidget(curves.loss_figure(self._runs, smoothing, words))
+        self.figure._config = self.figure._config | curves.CONFIG
         self.smoothing = FloatSlider(
             value=smoothing,
             max=STRONGEST,
@@ -50,7 +52,7 @@ class LossCurves(VBox):
             layout=Layout(width="24em"),
         )
         self.errors = ErrorRoom(lang)
-        super().__init__([self.figure, self.smoothing, self.errors])
+        super().__init__([style_sheet(), self.figure, self.smoothing, self.errors])
         self.add_class("sft-curves")
         self.smoothing.observe(self._smoothed, "value")
         self._poll = Poll(self._look, self._show_look, self.errors.show, SECONDS)
