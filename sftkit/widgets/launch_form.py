@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import warnings
 from html import escape
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -58,11 +59,10 @@ class LaunchForm(VBox):
     # what stands where
 
     def _build(self) -> list[Any]:
-        common = [row for row in self.rows.values() if row.common]
-        self._groups = {
-            group: [row for row in self.rows.values() if row.group == group and not row.common]
-            for group in GROUPS
-        }
+        common = sorted((row for row in self.rows.values() if row.common), key=lambda row: not row.required)
+        rarer = [row for row in self.rows.values() if not row.common]
+        groups = {group: [row for row in rarer if row.group == group] for group in GROUPS}
+        self._groups = {group: rows for group, rows in groups.items() if rows}
         self._folds = Accordion([VBox(rows) for rows in self._groups.values()])
         self._folds.add_class("sft-folds")
         self._title_groups()
@@ -252,8 +252,13 @@ class LaunchForm(VBox):
     def _on_launch(self, _button: Any) -> None:
         config = self.config
         self._button.disabled, self._button.description = True, self._("form.launching")
-        # hashing the data may take a while
-        in_background(lambda: launch(config, self.runs_dir), self._launched, self._not_launched)
+
+        def start() -> Run:  # hashing the data may take a while, and so does the first import of plotly
+            run = launch(config, self.runs_dir)
+            import_module("sftkit.widgets.loss_curves")
+            return run
+
+        in_background(start, self._launched, self._not_launched)
 
     def _launched(self, run: Run) -> None:
         self.run = run

@@ -53,6 +53,7 @@ class Seen:
     resumable: bool
     model: Path | None
     log: str | None  # None: not looked at
+    curves: list | None  # None: nothing new to draw
 
 
 class RunMonitor(VBox):
@@ -75,19 +76,17 @@ class RunMonitor(VBox):
         self._fold = Accordion([self._log], titles=(self._("monitor.log"),))
         self._fold.add_class("sft-folds")
         self._fold.observe(self._log_opened, "selected_index")
-        self._curve, self._drawn = self._make_curve(), -1
-        super().__init__([style_sheet(), self._head, self._numbers, self._curve, HBox([self._stop, self._resume]), self._fold, self.errors])  # fmt: skip
+        self.curve, self._drawn = self._make_curve(), -1
+        super().__init__([style_sheet(), self._head, self._numbers, self.curve, HBox([self._stop, self._resume]), self._fold, self.errors])  # fmt: skip
         self.add_class("sft-monitor")
         self._poll = Poll(self._look, self._show, self.errors.show, POLL)
         self._show(self._look())  # the state is there from the first moment
         self._poll.start()
 
     def _make_curve(self) -> Any:
-        from sftkit.widgets.loss_curves import (
-            LossCurves,
-        )  # plotly takes its time: only when there is something to see
+        from sftkit.widgets.loss_curves import LossCurves  # plotly: only when it is needed
 
-        return LossCurves([self.run])
+        return LossCurves([self.run], live=False, lang=self._lang)  # one poll, ours, drives both
 
     def _(self, key: str, **values: object) -> str:
         return label(key, self._lang, **values)
@@ -146,6 +145,7 @@ class RunMonitor(VBox):
             and disk.newest_checkpoint(run.checkpoints) is not None,
             model=run.model_path if status.state == "finished" and record.get("config") else None,
             log=run.log(LOG_LINES) if self._fold.selected_index == 0 else None,
+            curves=self.curve.read() if len(points) != self._drawn else None,
         )
 
     # showing it, on the kernel's loop
@@ -160,9 +160,9 @@ class RunMonitor(VBox):
         _shown_if(self._resume, seen.resumable)
         if seen.log is not None:
             self._log.value = f"<div class='sft-log'><pre>{escape(_plain(seen.log)) or escape(self._('monitor.log_empty'))}</pre></div>"  # fmt: skip
-        if seen.points != self._drawn:
+        if seen.curves is not None:
+            self.curve.show(seen.curves)
             self._drawn = seen.points
-            self._curve.refresh()
         return not status.ended
 
     def _head_html(self, seen: Seen) -> str:
