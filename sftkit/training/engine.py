@@ -16,7 +16,7 @@ def start(model: nn.Module, config: SFTConfig, processes: int, device: torch.dev
     """A DeepSpeed engine around `model`."""
     engine, *_ = deepspeed.initialize(
         model=model,
-        optimizer=adamw(model, config, device),
+        optimizer=adamw(model, config),
         config=deepspeed_config(config, processes, device),
         dist_init_required=False,
     )
@@ -46,7 +46,7 @@ def deepspeed_config(config: SFTConfig, processes: int, device: torch.device) ->
     }
 
 
-def adamw(model: nn.Module, config: SFTConfig, device: torch.device) -> torch.optim.AdamW:
+def adamw(model: nn.Module, config: SFTConfig) -> torch.optim.AdamW:
     """AdamW with weight decay on matrices only: norms and biases are vectors."""
     matrices = [weight for weight in model.parameters() if weight.requires_grad and weight.ndim > 1]
     vectors = [weight for weight in model.parameters() if weight.requires_grad and weight.ndim <= 1]

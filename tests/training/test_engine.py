@@ -41,7 +41,7 @@ def test_constant_has_no_warm_up_and_a_single_step_works():
 
 def test_norms_and_biases_are_not_decayed():
     model = nn.Sequential(nn.Linear(4, 4), nn.LayerNorm(4), nn.Embedding(3, 4))
-    decayed, bare = adamw(model, config(l2=0.1), CPU).param_groups
+    decayed, bare = adamw(model, config(l2=0.1)).param_groups
     assert [weight.ndim for weight in decayed["params"]] == [2, 2]
     assert [weight.ndim for weight in bare["params"]] == [1, 1, 1]
     assert (decayed["weight_decay"], bare["weight_decay"]) == (0.1, 0.0)
