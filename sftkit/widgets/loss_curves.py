@@ -21,7 +21,7 @@ from sftkit.runs import load_run
 from sftkit.widgets.background import Poll
 from sftkit.widgets.errors import ErrorRoom, shown
 from sftkit.widgets.labels import label
-from sftkit.widgets.style import style_sheet
+from sftkit.widgets.style import Style
 
 SECONDS = 0.5  # between two looks at the disk
 STRONGEST = 0.99  # the smoothing slider's end
@@ -52,7 +52,7 @@ class LossCurves(VBox):
             layout=Layout(width="24em"),
         )
         self.errors = ErrorRoom(lang)
-        super().__init__([style_sheet(), self.figure, self.smoothing, self.errors])
+        super().__init__([Style(), self.figure, self.smoothing, self.errors])
         self.add_class("sft-curves")
         self.smoothing.observe(self._smoothed, "value")
         self._poll = Poll(self._look, self._show_look, self.errors.show, SECONDS)
