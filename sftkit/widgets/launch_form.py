@@ -22,7 +22,7 @@ from sftkit.widgets.errors import ErrorRoom, shown
 from sftkit.widgets.labels import label
 from sftkit.widgets.run_monitor import RunMonitor
 from sftkit.widgets.setting_rows import PATHS, SettingRow, fix_button, note_html, suggestions
-from sftkit.widgets.style import style_sheet
+from sftkit.widgets.style import Style
 
 TYPING = 0.3  # seconds without a key after which what was typed is checked
 
@@ -72,7 +72,7 @@ class LaunchForm(VBox):
         self._button.on_click(self._on_launch)
         self._below = VBox()
         return [
-            style_sheet(),
+            Style(),
             HTML(f"<h3>{escape(self._('form.title'))}</h3>"),
             self._hint,
             self._paste_fold(),
@@ -263,12 +263,12 @@ class LaunchForm(VBox):
     def _launched(self, run: Run) -> None:
         self.run = run
         self._ready_again("form.launch_again")
-        words = escape(self._("form.launched", id=run.id))
-        self._status.value = f"<span class='sft-good' role='status'>{words}</span>"
         if self.monitor is not None:
             self.monitor.close()  # the run goes on; form.run and its folder are how to see it again
         self.monitor = RunMonitor(run, lang=self._lang)
-        self._below.children = (self.monitor,)
+        words = escape(self._("form.launched", id=run.id))
+        note = HTML(f"<span class='sft-good' role='status'>{words}</span>")
+        self._below.children = (note, self.monitor)
 
     def _not_launched(self, error: Exception) -> None:
         self._ready_again("form.launch")

@@ -21,7 +21,7 @@ from sftkit.runs import folder as disk
 from sftkit.widgets.background import Poll, in_background
 from sftkit.widgets.errors import ErrorRoom, shown
 from sftkit.widgets.labels import label
-from sftkit.widgets.style import style_sheet
+from sftkit.widgets.style import Style
 
 POLL = 0.5  # seconds between two looks at the folder
 LOG_LINES, LOG_WIDTH = 300, 2_000  # what of the log is sent to the browser
@@ -77,7 +77,7 @@ class RunMonitor(VBox):
         self._fold.add_class("sft-folds")
         self._fold.observe(self._log_opened, "selected_index")
         self.curve, self._drawn = self._make_curve(), -1
-        super().__init__([style_sheet(), self._head, self._numbers, self.curve, HBox([self._stop, self._resume]), self._fold, self.errors])  # fmt: skip
+        super().__init__([Style(), self._head, self._numbers, self.curve, HBox([self._stop, self._resume]), self._fold, self.errors])  # fmt: skip
         self.add_class("sft-monitor")
         self._poll = Poll(self._look, self._show, self.errors.show, POLL)
         self._show(self._look())  # the state is there from the first moment
@@ -125,6 +125,7 @@ class RunMonitor(VBox):
     def close(self) -> None:
         """Stop looking, and take the monitor off the page. The run goes on."""
         self._poll.stop()
+        self.curve.close()
         super().close()
 
     # a look at the folder, in a thread

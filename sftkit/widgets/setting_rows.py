@@ -58,7 +58,7 @@ class SettingRow(Box):
     def _help_html(self, unit: str) -> str:
         words = label(f"help.{self.name}", self._lang)
         named = "" if (self._lang or language()) == "en" else f"<code>{self.name}</code> "
-        unit = f" <span class='sft-unit'>{escape(unit)}</span>" if unit else ""
+        unit = f" <span class='sft-unit'>{escape(label(f'unit.{unit}', self._lang))}</span>" if unit else ""
         return f"<span class='sft-help'>{named}{escape(words)}{unit}</span>"
 
     @property
