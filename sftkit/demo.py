@@ -21,7 +21,7 @@ from sftkit.runs import Finding, Run, launch, preflight
 SETTINGS = {
     "max_len": 256,
     "train_batch_size": 32,
-    "micro_train_batch_size": 8,
+    "micro_train_batch_size": 16,
     "learning_rate": 5e-4,
     "zero_stage": 2,
     "bf16": False,

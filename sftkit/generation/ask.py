@@ -89,7 +89,7 @@ def model_path(name: str, model: Any) -> str:
                 f"model {name!r}: {folder} holds no config.json; is it a Hugging Face model?"
             )
         return str(folder.resolve())
-    if not is_hub_id(model) or Path(str(model).split("/")[0]).is_dir():  # then it is a mistyped path
+    if not is_hub_id(model):
         raise GenerationError(f"model {name!r}: no folder {folder}")
     return str(model)
 

@@ -26,7 +26,7 @@ def model_is_there(look: Look) -> Iterator[Finding]:
         yield Finding(
             "stop", "pretrain", f"{name} is a file; the model is the folder that holds config.json."
         )
-    elif not is_hub_id(name) or _starts_with_a_folder(name):
+    elif not is_hub_id(name):
         near = _nearest_paths(name, lambda path: (path / "config.json").is_file())
         yield _not_there("pretrain", f"There is no model folder {name}.", near)
     elif os.environ.get("HF_HUB_OFFLINE") in ("1", "true", "True") and not _in_hub_cache(name):
@@ -72,7 +72,7 @@ def data_is_there(look: Look) -> Iterator[Finding]:
             label = f"Use {first}" if inside else ""
             has = f"It has {', '.join(inside[:5])}." if inside else "It has none of a known kind."
             yield Finding("stop", field, f"{name} is a folder; name a file in it. {has}", {field: first} if inside else {}, label)  # fmt: skip
-        elif is_hub_id(name) and not _starts_with_a_folder(name):
+        elif is_hub_id(name):
             yield Finding(
                 "inform", field, f"{name} is no file here: the run will fetch it from the hub, unchecked."
             )
@@ -162,7 +162,7 @@ def something_to_resume(look: Look) -> Iterator[Finding]:
         why = f"{place} holds none" if place else "a new run's own folder holds none"
         yield Finding("warn", "load_checkpoint", f"There is no checkpoint to go on from ({why}): the run starts at step 0. run.resume() goes on with an earlier run.", {"load_checkpoint": False}, "Turn it off")  # fmt: skip
     elif there is not None and not look.config.load_checkpoint:
-        yield Finding("warn", "ckpt_path", f"{place} holds checkpoints of another run, up to {there.name}.", {"ckpt_path": None}, "Keep checkpoints in the run's own folder")  # fmt: skip
+        yield Finding("stop", "ckpt_path", f"{place} holds checkpoints already, up to {there.name}; to go on from them, set load_checkpoint.", {"ckpt_path": None}, "Keep checkpoints in the run's own folder")  # fmt: skip
 
 
 def _not_there(field: str, message: str, near: list[str]) -> Finding:
@@ -171,11 +171,6 @@ def _not_there(field: str, message: str, near: list[str]) -> Finding:
     return Finding(
         "stop", field, f"{message} Near it: {', '.join(near)}.", {field: near[0]}, f"Use {near[0]}"
     )
-
-
-def _starts_with_a_folder(name: str) -> bool:
-    """ "data/tiny-bse" may be a hub id; with a folder data/ here it is far more likely a slip of the pen."""
-    return Path(name).parent.is_dir() and Path(name).parent != Path(".")
 
 
 def _nearest_paths(name: str, fits) -> list[str]:

@@ -329,7 +329,7 @@ def test_checkpoints_of_other_runs(world):
     finding = one("warn", "load_checkpoint", "no checkpoint to go on from", load_checkpoint=True)
     mended(finding, load_checkpoint=True)
     Path("ckpt/step-12").mkdir(parents=True)
-    one("warn", "ckpt_path", "up to step-12", ckpt_path="ckpt")
+    one("stop", "ckpt_path", "up to step-12", ckpt_path="ckpt")
     found = preflight(settings(ckpt_path="ckpt", load_checkpoint=True))
     assert not [item for item in found if item.level != "inform"]
 
