@@ -206,7 +206,7 @@ class Watched:
 
 
 @pytest.fixture
-def page(browser_path: str) -> Iterator[Page]:
+def page(browser_path: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Page]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=browser_path, headless=True, args=list(FLAGS))
         context = browser.new_context(
@@ -217,7 +217,11 @@ def page(browser_path: str) -> Iterator[Page]:
         page.watched = watched = Watched()
         page.on("request", watched.request)
         page.on("pageerror", lambda error: watched.errors.append(str(error)))
+        failed_before = request.session.testsfailed
         yield page
+        if request.session.testsfailed > failed_before:
+            page.screenshot(path=tmp_path / "failed.png")
+            print(f"The page as it was: {tmp_path / 'failed.png'}; errors on it: {watched.errors}")
         browser.close()
 
 
@@ -294,8 +298,9 @@ class Notebook:
         return self.page.locator(f'.jp-Notebook [data-windowed-list-index="{number}"] .jp-Cell-outputArea')
 
     @property
-    def busy(self) -> bool:
-        return self._do("return panel.sessionContext.session?.kernel?.status") == "busy"
+    def cell_runs(self) -> bool:
+        """Whether a cell is running. (The kernel's own "busy" flickers with every message of a widget.)"""
+        return self._do("return cells.some((cell) => cell.model.executionState === 'running')")
 
     def restart(self) -> None:
         """Restart the kernel, as its menu does, and wait until it answers."""

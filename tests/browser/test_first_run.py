@@ -5,6 +5,7 @@ python -m pytest tests/browser          # SFTKIT_SHOTS=folder keeps pictures of 
 
 from __future__ import annotations
 
+import json
 from itertools import islice
 from pathlib import Path
 
@@ -27,7 +28,7 @@ def shorten(data: Path) -> None:
 
 def points(area: Locator) -> int:
     """Points of the first line of the curve in `area`."""
-    return area.locator(".js-plotly-plot").first.evaluate("plot => plot.data[0].x?.length ?? 0")
+    return area.locator(".js-plotly-plot").first.evaluate("plot => plot.data?.[0]?.x?.length ?? 0")
 
 
 def wait_for_points(area: Locator, more_than: int, seconds: float) -> int:
@@ -61,45 +62,59 @@ def test_the_first_run(notebook, page, lab, outside):
     expect(launch).to_be_enabled()
     launch.click()
 
-    # The curve gains points while no cell runs, and once more after that.
+    # The monitor's curve gains points while no cell runs, and once more after that.
     some = wait_for_points(form, 0, 90)
-    assert not notebook.busy
+    assert not notebook.cell_runs
     notebook.shot("monitor", form.locator(".sft-monitor"))
     wait_for_points(form, some, 30)
 
-    # The next cells take this run and start no other.
+    # The next cells take this run and start no other; a curve of its own moves too.
     notebook.run("run = form.run or form.launch()")
     folders = list((lab.folder / "runs").iterdir())
     assert len(folders) == 1
     run = load_run(folders[0])
-    assert run.status.state == "finished"
-    notebook.shot("monitor-finished", form.locator(".sft-monitor"))
     notebook.run("curves = sk.LossCurves(run)")
-    notebook.shot("curve", notebook.area("curves = sk.LossCurves(run)"))
-    notebook.run("curves.freeze()", until="grid = sk.ComparisonGrid(answers")
+    curve = notebook.area("curves = sk.LossCurves(run)")
+    some = wait_for_points(curve, 0, 30)
+    assert not notebook.cell_runs and not run.status.ended
+    wait_for_points(curve, some, 30)
+    notebook.shot("curve", curve)
+
+    # At the end a picture stands in its place, and is what the saved notebook holds.
+    notebook.run("curves.freeze()")
+    assert run.status.state == "finished"
+    curve.locator("img").wait_for()
+    expect(curve.locator(".js-plotly-plot")).to_have_count(0)
+    notebook.shot("monitor-finished", notebook.area("form = sk.LaunchForm").locator(".sft-monitor"))
 
     # Two prompts rated blind, by keys.
-    notebook.run("grid = sk.ComparisonGrid(answers")
-    grid = notebook.area("grid = sk.ComparisonGrid(answers")
+    notebook.run("answers = sk.generate(", until="judged = sk.ReferenceJudge()")
+    grid = notebook.area("sk.ComparisonGrid(answers,")
     grid.locator(".sftkit-grid .row:not(.head)").first.wait_for()
     rate(grid, "ab")
-    expect(grid.locator(".count")).to_have_text("2 of 12 rated")
+    expect(grid.locator(".count")).to_have_text(f"2 of {ROWS['eval.jsonl']} rated")
     notebook.shot("grid", grid)
     store = RatingStore(f"sqlite:///{run.folder / 'ratings.db'}")
     votes = store.frame()
-    assert list(votes["rater"].unique()) == ["human:me"] and len(votes) == 2
-    notebook.run("verdicts = sk.ReferenceJudge()", until="newest = sk.list_runs")
+    assert list(votes["rater"].unique()) == ["human:you"] and len(votes) == 2
+    chosen = [vote["model_a" if vote["verdict"] == "a" else "model_b"] for vote in votes.to_dict("records")]
+    shown_left = [vote[f"model_{vote['shown_first']}"] for vote in votes.to_dict("records")]
+    assert [one == left for one, left in zip(chosen, shown_left)] == [True, False]  # A is what stood left
+    notebook.run("judged = sk.ReferenceJudge()", until="sk.load_run(")
     notebook.shot("report", notebook.area("report = sk.Report(store)"))
+    notebook.save()
+    saved = json.loads((lab.folder / LESSON).read_text(encoding="utf-8"))
+    assert "image/png" in saved["cells"][notebook.index("curves = sk.LossCurves(run)")]["outputs"][0]["data"]
 
-    # After a restart run and votes come back from disk.
+    # After a restart the last cell alone brings run and votes back from disk.
     notebook.restart()
-    notebook.run("newest = sk.list_runs")
-    again = notebook.area("newest = sk.list_runs")
+    notebook.run("sk.load_run(")
+    again = notebook.area("sk.load_run(")
     assert wait_for_points(again, 0, 20) == len(run.metrics()["loss"].dropna())
-    notebook.run("grid = sk.ComparisonGrid(store.answers()")
-    grid = notebook.area("grid = sk.ComparisonGrid(store.answers()")
-    expect(grid.locator(".count")).to_have_text("2 of 12 rated")
-    notebook.shot("grid-again", grid)
+    expect(again.locator(".sft-state")).to_have_text("Finished")
+    expect(again.locator(".count")).to_have_text(f"2 of {ROWS['eval.jsonl']} rated")
+    expect(again.locator(".sftkit-grid .row.state-a, .sftkit-grid .row.state-b")).not_to_have_count(0)
+    notebook.shot("again", again)
 
     assert page.watched.left == [] and outside.asked == []
     assert page.watched.errors == []
