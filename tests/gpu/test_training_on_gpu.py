@@ -1,0 +1,50 @@
+"""Training on a CUDA card, by the same code as on the CPU. `make test-gpu`; nothing here runs without a card."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+import sftkit as sk
+
+pytestmark = pytest.mark.gpu
+
+
+@pytest.fixture(scope="module")
+def rows(tmp_path_factory):
+    path = tmp_path_factory.mktemp("gpu") / "rows.jsonl"
+    lines = [json.dumps({"prompt": f"{n} + 1?", "response": str(n + 1), "task": "sum"}) for n in range(64)]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+def trained(tiny_model, rows, folder, **settings) -> sk.Run:
+    config = sk.SFTConfig(
+        pretrain=str(tiny_model),
+        dataset=str(rows),
+        train_batch_size=16,
+        micro_train_batch_size=4,
+        max_len=64,
+        **settings,
+    )
+    run = sk.launch(config, runs_dir=folder)
+    status = run.wait(300)
+    assert status.state == "finished", status.reason
+    return run
+
+
+@pytest.mark.parametrize("zero_stage", [0, 1, 2, 3])
+@pytest.mark.parametrize("bf16", [False, True])
+def test_every_stage_trains_and_exports(tiny_model, rows, tmp_path, zero_stage, bf16):
+    run = trained(tiny_model, rows, tmp_path, zero_stage=zero_stage, bf16=bf16, gpus=(0,))
+    losses = run.metrics()["loss"].dropna()
+    assert len(losses) == 4 and losses.iloc[-1] < losses.iloc[0]
+    assert (run.model_path / "model.safetensors").is_file()
+
+
+def test_gpu_and_cpu_give_the_same_losses_in_fp32(tiny_model, rows, tmp_path, monkeypatch):
+    on_gpu = trained(tiny_model, rows, tmp_path, bf16=False, gpus=(0,)).metrics()["loss"]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    on_cpu = trained(tiny_model, rows, tmp_path, bf16=False).metrics()["loss"]
+    assert on_gpu.to_list() == pytest.approx(on_cpu.to_list(), abs=1e-3)
