@@ -7,13 +7,17 @@ form                      # shown; after Launch, form.run is the run and its mon
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import suppress
 from html import escape
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from ipywidgets import HTML, Accordion, Button, HBox, Layout, Textarea, VBox
+from traitlets import TraitError
 
+from sftkit import command
 from sftkit.config import GROUPS, SFTConfig
 from sftkit.errors import ConfigError, LaunchError
 from sftkit.runs import Finding, Run, hardware, launch, preflight
@@ -42,6 +46,7 @@ class LaunchForm(VBox):
         self.monitor: RunMonitor | None = None
         self.findings: list[Finding] = []
         self.errors = ErrorRoom(lang)
+        self._launching = False
         self._asked = 0  # number of the newest check: answers to older ones are dropped
         self._check = Debounced(self._start_check, TYPING)
         # One Layout for all: a model of its own for every row would double what the browser has to build.
@@ -136,6 +141,11 @@ class LaunchForm(VBox):
         for name, value in settings.items():
             self.rows[name].setting = value
 
+    def __repr__(self) -> str:
+        stops = sum(finding.level == "stop" for finding in self.findings)
+        about = self.run.id if self.run else f"{stops} in the way" if stops else "ready"
+        return f"LaunchForm({about})"
+
     # checking
 
     def _changed(self, _change: Any) -> None:
@@ -192,7 +202,7 @@ class LaunchForm(VBox):
     def _show_status(self) -> None:
         stops = [finding for finding in self.findings if finding.level == "stop"]
         warns = [finding for finding in self.findings if finding.level == "warn"]
-        self._button.disabled = bool(stops)
+        self._button.disabled = bool(stops) or self._launching
         if stops:
             names = dict.fromkeys(
                 label(f"field.{f.field}", self._lang) for f in stops if f.field in self.rows
@@ -229,16 +239,32 @@ class LaunchForm(VBox):
     def _on_fill(self, _button: Any) -> None:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            try:
-                config = SFTConfig.from_command(self._command.value)
-            except ConfigError as error:
-                notes = [("stop", str(fault)) for fault in error.faults]
-            else:
-                self.fill(config.to_dict())
-                notes = [("good", self._("form.filled", n=len(config.changed())))]
-        notes += [("warn", str(warning.message)) for warning in caught]
+            notes = [*self._fill_from(self._command.value), *(("warn", str(each.message)) for each in caught)]
         lines = (f"<span class='sft-note sft-{level}'>{escape(words)}</span>" for level, words in notes)
         self._pasted.value = "".join(lines)
+
+    def _fill_from(self, text: str) -> Iterator[tuple[str, str]]:
+        """Enter a command's settings, faulty ones too as far as their inputs can show them; what there is to say."""
+        try:
+            settings = command.parse(text)
+        except ConfigError as error:
+            yield from (("stop", str(fault)) for fault in error.faults)
+            return
+        faults = []
+        try:
+            settings = SFTConfig(**settings).to_dict()
+        except ConfigError as error:
+            faults = error.faults
+        defaults = {name: field.get_default() for name, field in SFTConfig.model_fields.items() if name not in settings}  # fmt: skip
+        self.fill({name: value for name, value in defaults.items() if not self.rows[name].required})
+        for name, value in settings.items():
+            with suppress(TraitError):  # no choice of its list: told as a fault
+                self.rows[name].setting = value
+        given = [
+            name for name, value in settings.items() if value != SFTConfig.model_fields[name].get_default()
+        ]
+        yield "good", self._("form.filled", n=len(given))
+        yield from (("stop", str(fault)) for fault in faults)
 
     # launching
 
@@ -251,7 +277,8 @@ class LaunchForm(VBox):
     @shown
     def _on_launch(self, _button: Any) -> None:
         config = self.config
-        self._button.disabled, self._button.description = True, self._("form.launching")
+        self._launching = self._button.disabled = True
+        self._button.description = self._("form.launching")
 
         def start() -> Run:  # hashing the data may take a while, and so does the first import of plotly
             run = launch(config, self.runs_dir)
@@ -278,7 +305,8 @@ class LaunchForm(VBox):
             self.errors.show(error)
 
     def _ready_again(self, words: str) -> None:
-        self._button.disabled, self._button.description = False, self._(words)
+        self._launching = self._button.disabled = False
+        self._button.description = self._(words)
 
     def close(self) -> None:
         """Take the form, and its monitor, off the page. A run goes on."""

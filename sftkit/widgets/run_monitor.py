@@ -64,9 +64,10 @@ class RunMonitor(VBox):
     """
 
     def __init__(self, run: Run | str | Path, *, lang: str | None = None):
+        self.errors = ErrorRoom(lang)
+        self._poll = Poll(self._look, self._show, self.errors.show, POLL)
         self.run = run if isinstance(run, Run) else Run(run)
         self._lang = lang
-        self.errors = ErrorRoom(lang)
         self._head, self._numbers = HTML(), HTML()
         self._stop = Button(description=self._("monitor.stop"), icon="stop")
         self._stop.on_click(lambda _button: self.stop())
@@ -79,7 +80,6 @@ class RunMonitor(VBox):
         self.curve, self._drawn = self._make_curve(), -1
         super().__init__([Style(), self._head, self._numbers, self.curve, HBox([self._stop, self._resume]), self._fold, self.errors])  # fmt: skip
         self.add_class("sft-monitor")
-        self._poll = Poll(self._look, self._show, self.errors.show, POLL)
         self._show(self._look())  # the state is there from the first moment
         self._poll.start()
 
@@ -125,8 +125,13 @@ class RunMonitor(VBox):
     def close(self) -> None:
         """Stop looking, and take the monitor off the page. The run goes on."""
         self._poll.stop()
-        self.curve.close()
+        for part in self.children:
+            part.close()
         super().close()
+
+    def __repr__(self) -> str:
+        status = self.run.status
+        return f"RunMonitor({self.run.id}: {status.state}, step {status.step} of {status.total_steps or '?'})"
 
     # a look at the folder, in a thread
 

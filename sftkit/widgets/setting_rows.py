@@ -78,8 +78,8 @@ class SettingRow(Box):
 
     @setting.setter
     def setting(self, value: Any) -> None:
-        if isinstance(self.input, Dropdown) or self._kind is bool:
-            self.input.value = value
+        if isinstance(self.input, (Dropdown, Checkbox)):
+            self.input.value = from_text(value, self._kind) if isinstance(value, str) else value
         else:
             self.input.value = "" if value is None else as_text(value)
 

@@ -1,0 +1,414 @@
+"""The form without a browser: what is entered, what is said of it, what a click does. No loop runs unless a test
+starts one, so checks are made at once."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from html import escape
+
+import pytest
+from ipywidgets import Checkbox, Combobox, Dropdown, Text, Widget
+
+import sftkit as sk
+from sftkit.runs import Finding, hardware
+from sftkit.widgets import launch_form
+from sftkit.widgets.launch_form import LaunchForm
+from sftkit.widgets.setting_rows import as_text, from_text, suggestions
+
+HOSTILE = "<img src=x onerror=alert(1)>"
+SEED_SCRIPT = r"""
+openrlhf.cli.train_sft \
+   --max_len 2048 \
+   --dataset xxx \
+   --input_key question \
+   --output_key response \
+   --train_batch_size 256 \
+   --micro_train_batch_size 2 \
+   --max_samples 500000 \
+   --pretrain meta-llama/Meta-Llama-3-8B \
+   --save_path ./checkpoint/llama3-8b-sft \
+   --save_steps -1 \
+   --logging_steps 1 \
+   --eval_steps -1 \
+   --zero_stage 2 \
+   --max_epochs 1 \
+   --bf16 \
+   --flash_attn \
+   --learning_rate 5e-6 \
+   --load_checkpoint \
+   --gradient_checkpointing
+"""
+
+
+@pytest.fixture
+def form(settings, tmp_path):
+    form = LaunchForm(settings, tmp_path / "runs", lang="en")
+    yield form
+    form.close()
+
+
+def enter(form, **texts):
+    for name, text in texts.items():
+        form.rows[name].input.value = text
+
+
+def beside(form, name):
+    """What stands beside a field."""
+    return form.rows[name].children[1].value
+
+
+def fields(form, level):
+    return {finding.field for finding in form.findings if finding.level == level}
+
+
+# the inputs
+
+
+def test_every_setting_has_a_row_made_from_its_type(form):
+    assert set(form.rows) == set(sk.SFTConfig.model_fields)
+    kinds = {
+        "bf16": Checkbox,
+        "lr_scheduler": Dropdown,
+        "zero_stage": Dropdown,
+        "dataset": Combobox,
+        "l2": Text,
+    }
+    for name, kind in kinds.items():
+        assert type(form.rows[name].input) is kind
+    assert form.rows["zero_stage"].input.options == (0, 1, 2, 3)
+
+
+def test_every_row_stands_once_in_the_form(form):
+    def below(widget):
+        yield widget
+        for child in getattr(widget, "children", ()):
+            yield from below(child)
+
+    shown = [widget for widget in below(form) if widget in form.rows.values()]
+    assert len(shown) == len(form.rows)
+
+
+def test_help_and_unit_stand_beside_every_field(form):
+    for name, field in sk.SFTConfig.model_fields.items():
+        assert "sft-help" in beside(form, name) and escape(field.description) in beside(form, name)
+    assert "tokens" in beside(form, "max_len")
+
+
+def test_what_goes_in_comes_out(settings, tmp_path):
+    changes = {
+        "adam_betas": (0.8, 0.99), "max_samples": 500_000, "save_path": str(tmp_path / "m"), "output_key": None,
+        "zero_stage": 3, "bf16": False, "lr_scheduler": "linear", "learning_rate": 5e-6, "eval_steps": 0,
+    }  # fmt: skip
+    config = settings.with_(**changes)
+    form = LaunchForm(config, tmp_path)
+    assert form.config == config
+    assert eval(form.to_code(), {"sk": sk}) == form.config
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "value"),
+    [
+        ("5e-6", float, 5e-6),
+        ("500,000", int, 500_000),
+        ("500_000", int, 500_000),
+        ("0.9, 0.95", tuple[float, float], [0.9, 0.95]),
+        ("(0 1)", tuple[int, ...], [0, 1]),
+        ("abc", int, "abc"),
+        ("1.5", int, "1.5"),
+    ],
+)
+def test_text_to_value(text, kind, value):
+    assert from_text(text, kind) == value
+
+
+def test_numbers_are_shown_as_one_types_them():
+    assert [as_text(value) for value in (5e-6, 1e-3, 2048, (0.9, 0.95))] == [
+        "5e-6",
+        "0.001",
+        "2048",
+        "0.9, 0.95",
+    ]
+
+
+def test_an_empty_input_is_none_or_the_default(form):
+    enter(form, output_key="", max_len="", max_samples=" ")
+    assert (form.config.output_key, form.config.max_len, form.config.max_samples) == (None, 2048, None)
+    assert form.rows["max_len"].input.placeholder == "2048"
+
+
+# faults
+
+
+def test_an_empty_form_asks_for_model_and_data(tmp_path):
+    form = LaunchForm(runs_dir=tmp_path, lang="en")
+    assert fields(form, "stop") == {"pretrain", "dataset"}
+    for name in ("pretrain", "dataset"):
+        assert "Needed" in beside(form, name) and "sft-stop" not in beside(form, name)
+    assert "Two settings are enough" in form._hint.value
+    assert form._button.disabled and form.run is None
+    with pytest.raises(sk.ConfigError) as caught:
+        form.config  # noqa: B018
+    assert len(caught.value.faults) == 2
+    with pytest.raises(sk.ConfigError):
+        form.to_code()
+
+
+def test_all_faults_at_once_beside_their_fields(form):
+    enter(form, train_batch_size="100", max_len="many", learning_rate="-1", lr_warmup_ratio="2")
+    assert fields(form, "stop") == {"train_batch_size", "max_len", "learning_rate", "lr_warmup_ratio"}
+    for name in fields(form, "stop"):
+        assert "sft-stop" in beside(form, name)
+    assert form._button.disabled
+    assert "4 things stand in the way" in form._status.value and "max_len" in form._status.value
+    assert "sft-stop" not in beside(form, "dataset")
+    assert any("1 to mend" in title for title in form._folds.titles)  # lr_warmup_ratio, in a closed fold
+
+
+def test_mending_takes_the_fault_away(form):
+    enter(form, max_len="many")
+    assert form._button.disabled
+    enter(form, max_len="128")
+    assert not form._button.disabled and "sft-stop" not in beside(form, "max_len")
+    assert "Ready" in form._status.value
+
+
+def test_a_fix_is_one_click(form):
+    enter(form, train_batch_size="20")
+    (button,) = form.rows["train_batch_size"].children[2:]
+    assert button.description == "Set train_batch_size=16"
+    button.click()
+    assert form.config.train_batch_size == 16
+    assert form.rows["train_batch_size"].children[2:] == ()
+
+
+def test_a_fix_works_while_other_faults_stand(form):
+    enter(form, max_len="many", train_batch_size="100")
+    form.rows["train_batch_size"].children[2].click()
+    assert form.rows["train_batch_size"].input.value == "96"
+    assert fields(form, "stop") == {"max_len"}
+
+
+def test_a_file_that_is_not_there_is_found_by_click(form, tiny_rows):
+    enter(form, dataset=str(tiny_rows)[:-1])
+    button = form.rows["dataset"].children[2]
+    button.click()
+    assert form.config.dataset == str(tiny_rows)
+
+
+def test_figures_stand_in_one_block_and_warnings_do_not_bar_the_way(form):
+    assert "One optimizer step is" in form._figures.value and "steps an epoch" in form._figures.value
+    enter(form, learning_rate="0.5")
+    assert "sft-warn" in beside(form, "learning_rate")
+    assert not form._button.disabled and "1 to look at" in form._status.value
+
+
+def test_findings_of_no_field_are_shown_with_their_fix(form):
+    form._show([Finding("stop", "", HOSTILE, {"max_len": 64}, "Set max_len=64")])
+    text, button = form._general.children
+    assert HOSTILE not in text.value and "&lt;img" in text.value
+    button.click()
+    assert form.settings["max_len"] == 64
+
+
+def test_text_from_outside_is_escaped_everywhere(form):
+    enter(form, dataset=HOSTILE, input_key=HOSTILE, max_len=HOSTILE, save_path=HOSTILE)
+    form._command.value = f"train_sft --pretrain m --dataset d --nonsense '{HOSTILE}' --max_len {HOSTILE!r}"
+    form._fill_button.click()
+    pages = [row.children[1].value for row in form.rows.values()]
+    pages += [form._status.value, form._figures.value, form._code.value, form._pasted.value, form._hint.value]
+    assert not any("<img" in page for page in pages)
+    assert any("&lt;img" in page for page in pages)
+
+
+# GPUs
+
+
+def test_without_a_gpu_there_is_nothing_to_choose(settings, tmp_path, monkeypatch):
+    monkeypatch.setattr(hardware, "gpus", lambda: [])
+    form = LaunchForm(settings, tmp_path, lang="en")
+    assert form.rows["gpus"].input.disabled and "No NVIDIA GPU here" in beside(form, "gpus")
+    named = LaunchForm(settings.with_(gpus=[1]), tmp_path, lang="en")
+    assert not named.rows["gpus"].input.disabled  # one must be able to take it back
+
+
+def test_gpus_are_named_with_their_memory(settings, tmp_path, monkeypatch):
+    cards = [hardware.GPU(0, "H200", 140 * 1024, 0, 0), hardware.GPU(1, "<b>", 80 * 1024, 40 * 1024, 9)]
+    monkeypatch.setattr(hardware, "gpus", lambda: cards)
+    form = LaunchForm(settings, tmp_path, lang="en")
+    enter(form, gpus="0, 1")
+    assert not form.rows["gpus"].input.disabled and form.config.gpus == (0, 1)
+    assert "1: &lt;b&gt;, 40 of 80 GiB free" in beside(form, "gpus")
+
+
+# paths
+
+
+def test_paths_are_offered_as_one_types(form, tmp_path, monkeypatch):
+    (tmp_path / "models").mkdir()
+    (tmp_path / "more.jsonl").touch()
+    monkeypatch.chdir(tmp_path)
+    enter(form, dataset="mo")
+    assert form.rows["dataset"].input.options == ("models/", "more.jsonl")
+    assert suggestions(str(tmp_path / "nowhere") + "/") == []
+
+
+# a pasted command
+
+
+def test_the_seed_script_fills_the_form(form):
+    form._command.value = SEED_SCRIPT
+    form._fill_button.click()
+    assert form.config == sk.SFTConfig.from_command(SEED_SCRIPT)
+    assert "sft-stop" not in form._pasted.value and "taken over" in form._pasted.value
+
+
+def test_flags_without_a_setting_are_named_and_faults_shown(form):
+    form._command.value = (
+        "openrlhf.cli.train_sft --pretrain m --dataset d --use_wandb x --zero_stage 3 --max_len 2"
+    )
+    form._fill_button.click()
+    assert "--use_wandb" in form._pasted.value and "max_len" in form._pasted.value
+    assert form.settings["zero_stage"] == 3 and form.settings["pretrain"] == "m"
+    assert "max_len" in fields(form, "stop")
+
+
+def test_an_unknown_flag_changes_nothing(form):
+    before = form.settings
+    form._command.value = "openrlhf.cli.train_sft --pretrain m --datast d"
+    form._fill_button.click()
+    assert form.settings == before and "--datast" in form._pasted.value
+
+
+# launching
+
+
+def end(run):
+    run.wait(20)
+    if not run.status.ended or run.is_alive:
+        run.kill()
+
+
+def test_launch_starts_a_run_and_shows_its_monitor(form, fake_worker):
+    run = form.launch()
+    try:
+        assert form.run is run and form.monitor.run is run
+        assert run.config == form.config
+        assert form.monitor in form._below.children
+        assert run.wait(20).state == "finished"
+    finally:
+        end(run)
+
+
+def test_the_button_launches(form, fake_worker):
+    form._button.click()
+    try:
+        assert form.run is not None and form._button.description == "Launch another run"
+    finally:
+        end(form.run)
+
+
+def test_launch_with_faults_raises_and_starts_nothing(form, fake_worker):
+    enter(form, max_len="many")
+    with pytest.raises(sk.ConfigError):
+        form.launch()
+    enter(form, max_len="128", dataset="nowhere.jsonl")
+    with pytest.raises(sk.LaunchError):
+        form.launch()
+    assert form.run is None and not form.runs_dir.exists()
+
+
+def test_what_stops_the_launch_itself_is_said_beside_the_field(form, monkeypatch):
+    def refuse(config, runs_dir):
+        raise sk.LaunchError("Not launched", [Finding("stop", "dataset", "It was just deleted.")])
+
+    monkeypatch.setattr(launch_form, "launch", refuse)
+    form._button.click()
+    assert form.run is None and "It was just deleted." in beside(form, "dataset")
+    assert form._button.disabled and form._button.description == "Launch"
+
+
+def test_any_other_error_is_shown_under_the_form(form, monkeypatch):
+    def break_down(config, runs_dir):
+        raise OSError("disk on fire")
+
+    monkeypatch.setattr(launch_form, "launch", break_down)
+    form._button.click()
+    assert form.errors.messages == ["OSError: disk on fire"] and not form._button.disabled
+
+
+# in a kernel: a loop runs
+
+
+def test_in_a_kernel_checks_wait_for_a_pause_and_run_in_a_thread(settings, tmp_path, monkeypatch):
+    calls = []
+
+    def slow(config, runs_dir):
+        calls.append((threading.current_thread() is threading.main_thread(), config["max_len"]))
+        time.sleep(0.2)
+        return [Finding("stop", "max_len", f"{config['max_len']} it is")]
+
+    monkeypatch.setattr(launch_form, "preflight", slow)
+    monkeypatch.setattr(launch_form, "TYPING", 0.1)
+
+    async def type_in():
+        form = LaunchForm(settings, tmp_path, lang="en")
+        longest, before = 0.0, time.perf_counter()
+        for text in ("1", "12", "128"):
+            enter(form, max_len=text)
+        for _ in range(60):
+            await asyncio.sleep(0.01)
+            now = time.perf_counter()
+            longest, before = max(longest, now - before), now
+            if form.findings:
+                break
+        return form, longest
+
+    form, longest = asyncio.run(type_in())
+    assert calls == [(False, 128)]  # once, with the last text, off the main thread
+    assert "128 it is" in beside(form, "max_len")
+    assert longest < 0.15  # the loop was never held for as long as the check took
+
+
+def test_an_answer_to_an_older_question_is_dropped(settings, tmp_path, monkeypatch):
+    def slower_when_smaller(config, runs_dir):
+        time.sleep(0.3 if config["max_len"] == 64 else 0.01)
+        return [Finding("warn", "max_len", f"{config['max_len']} it is")]
+
+    monkeypatch.setattr(launch_form, "preflight", slower_when_smaller)
+    monkeypatch.setattr(launch_form, "TYPING", 0.0)
+
+    async def type_in():
+        form = LaunchForm(settings, tmp_path, lang="en")
+        await asyncio.sleep(0.1)
+        enter(form, max_len="64")
+        await asyncio.sleep(0.05)
+        enter(form, max_len="128")
+        await asyncio.sleep(0.6)
+        return form
+
+    assert "128 it is" in beside(asyncio.run(type_in()), "max_len")
+
+
+def test_a_check_that_breaks_is_shown(settings, tmp_path, monkeypatch):
+    def broken(config, runs_dir):
+        raise RuntimeError("no such luck")
+
+    monkeypatch.setattr(launch_form, "preflight", broken)
+    assert LaunchForm(settings, tmp_path).errors.messages == ["RuntimeError: no such luck"]
+
+
+def test_the_form_is_light(settings, tmp_path):
+    LaunchForm(settings, tmp_path)  # imports done
+    started, before = time.perf_counter(), len(Widget.widgets or ())
+    form = LaunchForm(settings, tmp_path)
+    assert time.perf_counter() - started < 1.0
+    assert len(Widget.widgets or ()) - before < 300  # every model costs the browser a message
+    form.close()
+
+
+def test_chinese(settings, tmp_path):
+    form = LaunchForm(settings, tmp_path, lang="zh")
+    assert form._button.description == "启动" and "行" in beside(form, "train_batch_size")
+    assert form.rows["learning_rate"].input.description == "学习率"
