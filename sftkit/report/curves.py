@@ -178,7 +178,12 @@ def _layout(runs: int, words: dict[str, str]) -> dict[str, Any]:
         "legend": above,
         "showlegend": True,
         "hovermode": "x unified",
-        "modebar": {"remove": ["select2d", "lasso2d"], "bgcolor": "rgba(0,0,0,0)", "color": "#888"},
+        "modebar": {
+            "remove": ["select2d", "lasso2d"],
+            "bgcolor": "rgba(0,0,0,0)",
+            "color": "#888",
+            "activecolor": COLOURS[0],
+        },
         "hoverlabel": {
             "bgcolor": "rgba(40,40,40,0.92)",
             "font": {"color": "#fff", "size": 12},
