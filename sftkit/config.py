@@ -252,6 +252,20 @@ def nearest(name: str, names: Any) -> str:
     return f"Did you mean {close[0]!r}?" if close else ""
 
 
+# What pydantic calls a fault -> what a user reads after the value.
+_WORDS = {
+    **dict.fromkeys(("int_parsing", "int_type", "int_from_float"), "is no whole number"),
+    **dict.fromkeys(("float_parsing", "float_type", "finite_number"), "is no number"),
+    **dict.fromkeys(("bool_parsing", "bool_type"), "is neither true nor false"),
+    "string_type": "is no text",
+    "tuple_type": "is no list",
+    "greater_than_equal": "is too small: at least {ge}",
+    "greater_than": "is too small: more than {gt}",
+    "less_than_equal": "is too large: at most {le}",
+    "literal_error": "is none of {expected}",
+}
+
+
 def _fault(detail: dict[str, Any]) -> Fault:
     """One of pydantic's complaints in the user's words."""
     field = ".".join(str(part) for part in detail["loc"])
@@ -262,7 +276,8 @@ def _fault(detail: dict[str, Any]) -> Fault:
         return Fault(field, "is needed.", SFTConfig.model_fields[field].description or "")
     if detail["type"] == "string_too_short":
         return Fault(field, "is empty.", SFTConfig.model_fields[field].description or "")
-    return Fault(field, f"{value!r} will not do: {detail['msg'].lower()}.")
+    words = _WORDS.get(detail["type"], f"will not do: {detail['msg'].lower()}")
+    return Fault(field, f"{value!r} {words.format(**detail.get('ctx', {}))}.")
 
 
 def conflicts(settings: dict[str, Any]) -> list[Fault]:

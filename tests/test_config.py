@@ -105,3 +105,15 @@ def test_all_settings_of_the_seed_script_and_of_the_design_are_there():
     gradient_checkpointing eval_dataset input_template apply_chat_template packing lora_rank lora_alpha lr_scheduler
     lr_warmup_ratio adam_betas l2 max_norm adam_offload ckpt_path max_ckpt_num seed task_key""".split()
     assert not set(names) - set(SFTConfig.model_fields)
+
+
+def test_faults_are_told_in_plain_words():
+    faults = faults_of(
+        **MINIMAL, max_len="abc", zero_stage=9, l2=-1, bf16="perhaps", lr_scheduler="steep", learning_rate=0
+    )
+    assert faults["max_len"] == "max_len: 'abc' is no whole number."
+    assert faults["zero_stage"] == "zero_stage: 9 is too large: at most 3."
+    assert faults["l2"] == "l2: -1 is too small: at least 0.0."
+    assert faults["bf16"] == "bf16: 'perhaps' is neither true nor false."
+    assert "is none of 'cosine_with_min_lr'" in faults["lr_scheduler"]
+    assert "more than" in faults["learning_rate"]

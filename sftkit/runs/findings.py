@@ -65,16 +65,37 @@ def preflight(config: SFTConfig | Mapping[str, Any], runs_dir: str | Path = "run
     """
     from sftkit.runs.look import Look
 
+    found, faulty = [], set()
     if not isinstance(config, SFTConfig):
-        try:
-            config = SFTConfig(**config)
-        except ConfigError as error:
-            return [_from_fault(fault, config) for fault in error.faults]
+        found, config = _sound_part(config)
+        faulty = {finding.field for finding in found}
+        if config is None:
+            return found
     for module in CHECKS:
         import_module(f"sftkit.runs.{module}")
     look = Look(config, Path(runs_dir))
-    found = [finding for function in _checks for finding in _run(function, look)]
+    found += [
+        finding for function in _checks for finding in _run(function, look) if finding.field not in faulty
+    ]
+    if faulty:  # figures derived from settings that are not meant would mislead
+        found = [finding for finding in found if finding.level != "inform"]
     return sorted(found, key=lambda finding: LEVELS.index(finding.level))
+
+
+def _sound_part(settings: Mapping[str, Any]) -> tuple[list[Finding], SFTConfig | None]:
+    """What is wrong with settings in themselves, and a config of the others (None where they make none)."""
+    try:
+        return [], SFTConfig(**settings)
+    except ConfigError as error:
+        found = [_from_fault(fault, settings) for fault in error.faults]
+    faulty = {finding.field.partition(".")[0] for finding in found}
+    sound = {name: value for name, value in settings.items() if name not in faulty}
+    for finding in found:
+        sound |= finding.fix
+    try:
+        return found, SFTConfig(**sound)
+    except ConfigError:
+        return found, None
 
 
 def _run(function: Check, look: Look) -> list[Finding]:

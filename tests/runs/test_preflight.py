@@ -75,6 +75,12 @@ def test_every_fault_at_once_and_the_grave_ones_first(world):
     assert [item.level for item in found] == sorted((item.level for item in found), key=findings.LEVELS.index)
 
 
+def test_settings_that_make_no_config_do_not_hide_a_missing_file(world):
+    found = preflight(settings(pretrain="data/modle", max_len="long", train_batch_size=40, num_processes=3, larning_rate=1))  # fmt: skip
+    assert {item.field for item in found} == {"pretrain", "max_len", "train_batch_size", "larning_rate"}
+    assert {item.level for item in found} == {"stop"}
+
+
 def test_settings_that_make_no_config(world):
     finding = one("stop", "train_batch_size", "Nearest: 24 or 48", train_batch_size=40, num_processes=3)
     assert finding.fix == {"train_batch_size": 48}
