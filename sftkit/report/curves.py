@@ -152,7 +152,7 @@ def _trace(go: Any, curve: Curve, part: str, number: int, alone: bool, words: di
         mode="lines+markers" if part == "eval" else "lines",
         line={"color": colour, **LINES[part]},
         marker={"color": colour, "size": 9, "symbol": "diamond"},
-        opacity=0.5 if part == "loss" else 1,
+        opacity=0.65 if part == "loss" else 1,
     )
 
 
