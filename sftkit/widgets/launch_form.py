@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
+from concurrent.futures import Future
 from contextlib import suppress
 from html import escape
 from importlib import import_module
@@ -46,7 +47,7 @@ class LaunchForm(VBox):
         self.monitor: RunMonitor | None = None
         self.findings: list[Finding] = []
         self.errors = ErrorRoom(lang)
-        self._launching = False
+        self._clicked: Future[Run] | None = None  # the run that a click is starting
         self._asked = 0  # number of the newest check: answers to older ones are dropped
         self._check = Debounced(self._start_check, TYPING)
         # One Layout for all: a model of its own for every row would double what the browser has to build.
@@ -202,7 +203,7 @@ class LaunchForm(VBox):
     def _show_status(self) -> None:
         stops = [finding for finding in self.findings if finding.level == "stop"]
         warns = [finding for finding in self.findings if finding.level == "warn"]
-        self._button.disabled = bool(stops) or self._launching
+        self._button.disabled = bool(stops) or self._clicked is not None
         if stops:
             names = dict.fromkeys(
                 label(f"field.{f.field}", self._lang) for f in stops if f.field in self.rows
@@ -269,25 +270,36 @@ class LaunchForm(VBox):
     # launching
 
     def launch(self) -> Run:
-        """Start the run as entered and show its monitor. Raises ConfigError or LaunchError when that cannot be."""
-        run = launch(self.config, self.runs_dir)
+        """Start the run as entered and show its monitor; while a click on Launch is starting one, wait for that one.
+
+        Raises ConfigError or LaunchError when that cannot be.
+        """
+        clicked = self._clicked
+        run = clicked.result() if clicked else launch(self.config, self.runs_dir)
         self._launched(run)
         return run
 
     @shown
     def _on_launch(self, _button: Any) -> None:
+        if self._clicked is not None:
+            return  # the second half of a double click
         config = self.config
-        self._launching = self._button.disabled = True
-        self._button.description = self._("form.launching")
+        self._clicked = clicked = Future()  # a cell may call launch() in the meantime
+        self._button.disabled, self._button.description = True, self._("form.launching")
 
         def start() -> Run:  # hashing the data may take a while, and so does the first import of plotly
-            run = launch(config, self.runs_dir)
+            try:
+                clicked.set_result(launch(config, self.runs_dir))
+            except Exception as error:
+                clicked.set_exception(error)
             import_module("sftkit.widgets.loss_curves")
-            return run
+            return clicked.result()
 
         in_background(start, self._launched, self._not_launched)
 
     def _launched(self, run: Run) -> None:
+        if run is self.run:
+            return  # the click's run, shown by launch() already
         self.run = run
         self._ready_again("form.launch_again")
         if self.monitor is not None:
@@ -305,8 +317,7 @@ class LaunchForm(VBox):
             self.errors.show(error)
 
     def _ready_again(self, words: str) -> None:
-        self._launching = self._button.disabled = False
-        self._button.description = self._(words)
+        self._clicked, self._button.disabled, self._button.description = None, False, self._(words)
 
     def close(self) -> None:
         """Take the form, and its monitor, off the page. A run goes on."""

@@ -369,6 +369,34 @@ def test_in_a_kernel_checks_wait_for_a_pause_and_run_in_a_thread(settings, tmp_p
     assert "128 it is" in beside(form, "max_len")
 
 
+def test_a_click_and_a_cell_that_come_together_make_one_run(settings, tmp_path, fake_worker, monkeypatch):
+    def slow(*args):
+        begun.set()
+        time.sleep(0.3)
+        return really(*args)
+
+    begun, really = threading.Event(), launch_form.launch
+    monkeypatch.setattr(launch_form, "launch", slow)
+
+    async def in_a_kernel():
+        form = LaunchForm(settings, tmp_path / "runs", lang="en")
+        form._button.click()
+        form._button.click()  # a double click
+        assert await asyncio.to_thread(begun.wait, 10)
+        run = form.run or form.launch()
+        monitor = form.monitor
+        await asyncio.sleep(0.5)  # the click has its answer now
+        assert form.run is run and form.monitor is monitor and not form._button.disabled
+        form.close()
+        return run
+
+    run = asyncio.run(asyncio.wait_for(in_a_kernel(), 30))
+    try:
+        assert [path.name for path in (tmp_path / "runs").iterdir()] == [run.id]
+    finally:
+        end(run)
+
+
 def test_an_answer_to_an_older_question_is_dropped(settings, tmp_path, monkeypatch):
     def slower_when_smaller(config, runs_dir):
         time.sleep(0.3 if config["max_len"] == 64 else 0.01)
