@@ -41,14 +41,8 @@ class SFTConfig(BaseModel):
     pretrain: str = _setting(
         ..., "model", "Folder or hub id of the model to start from.", common=True, min_length=1
     )
-    save_path: str | None = _setting(
-        None, "model", "Folder for the finished model; empty: the run's own folder.", common=True
-    )
     flash_attn: bool = _setting(
         False, "model", "Use flash-attn where the card and the installation have it; sdpa otherwise."
-    )
-    bf16: bool = _setting(
-        True, "model", "Compute in bfloat16 with fp32 master weights; off: fp32 throughout.", common=True
     )
     gradient_checkpointing: bool = _setting(
         False, "model", "Recompute activations in the backward pass: far less memory, about a third slower."
@@ -129,11 +123,17 @@ class SFTConfig(BaseModel):
     # deepspeed
     zero_stage: int = _setting(
         2, "deepspeed", "What is split over the processes: 1 optimizer state, 2 and gradients, 3 and weights.", common=True, ge=0, le=3)  # fmt: skip
+    bf16: bool = _setting(
+        True, "deepspeed", "Compute in bfloat16 with fp32 master weights; off: fp32 throughout.", common=True
+    )
     adam_offload: bool = _setting(
         False, "deepspeed", "Keep the optimizer state in the memory of the machine instead of the card's."
     )
 
     # saving
+    save_path: str | None = _setting(
+        None, "saving", "Folder for the finished model; empty: the run's own folder.", common=True
+    )
     save_steps: int = _setting(
         -1,
         "saving",
