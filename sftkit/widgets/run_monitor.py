@@ -149,7 +149,7 @@ class RunMonitor(VBox):
             resumable=status.state in ("stopped", "failed")
             and bool(record.get("config"))
             and disk.newest_checkpoint(run.checkpoints) is not None,
-            model=run.model_path if status.state == "finished" and record.get("config") else None,
+            model=run.model_path.resolve() if status.state == "finished" and record.get("config") else None,
             log=run.log(LOG_LINES) if self._fold.selected_index == 0 else None,
             curves=self.curve.read() if len(points) != self._drawn else None,
         )
