@@ -12,9 +12,9 @@ from base64 import b64encode
 from threading import Lock
 from typing import Any
 
-import plotly.graph_objects as go
 from IPython.display import Image, display
 from ipywidgets import FloatSlider, Layout, VBox
+from plotly.graph_objects import FigureWidget  # by name: loaded here (1.5 s), not at the first figure
 
 from sftkit.report import curves
 from sftkit.runs import load_run
@@ -42,7 +42,7 @@ class LossCurves(VBox):
         self._runs = [load_run(run.folder) for run in curves.as_list(runs)]
         self._reading, self._pictures = Lock(), []
         words = {word: label(f"curves.{word}", lang) for word in curves.WORDS}
-        self.figure = go.FigureWidget(curves.loss_figure(self._runs, smoothing, words))
+        self.figure = FigureWidget(curves.loss_figure(self._runs, smoothing, words))
         self.figure._config = self.figure._config | curves.CONFIG
         self.smoothing = FloatSlider(
             value=smoothing,
