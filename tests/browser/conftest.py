@@ -183,13 +183,15 @@ def _end(lab: Lab, server: subprocess.Popen) -> None:
     """The runs first (they would outlive everything else, as they should), then the server, which ends its kernels."""
     from sftkit.runs import load_run
 
-    for record in (lab.folder / "runs").glob("*/run.json"):
-        load_run(record.parent).kill()
-    server.send_signal(signal.SIGTERM)
     try:
-        server.wait(timeout=20)
-    except subprocess.TimeoutExpired:
-        os.killpg(server.pid, signal.SIGKILL)
+        for record in (lab.folder / "runs").glob("*/run.json"):
+            load_run(record.parent).kill()
+    finally:
+        server.send_signal(signal.SIGTERM)
+        try:
+            server.wait(timeout=20)
+        except subprocess.TimeoutExpired:
+            os.killpg(server.pid, signal.SIGKILL)
 
 
 @dataclass
