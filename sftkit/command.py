@@ -73,6 +73,9 @@ OPENRLHF_DEFAULTS: dict[str, Any] = {"max_epochs": 2, "bf16": False, "input_key"
 DTYPE = frozenset({"param_dtype", "ds.param_dtype", "dtype", "torch_dtype"})
 ATTENTION = frozenset({"attn_implementation", "ds.attn_implementation"})
 
+# The word after which the flags of the training begin.
+PROGRAM = re.compile(r"^(?!-).*(train_sft(\.py)?|sft\.py)$|^sft$|^launch$")
+
 # Known flags that sftkit has no setting for: named in a warning, never an error. The number of their values varies.
 WITHOUT_SETTING = frozenset(
     """
@@ -92,8 +95,8 @@ def parse(text: str) -> dict[str, Any]:
 
     Raises `ConfigError` naming every flag that is unknown or lacks its value.
     """
-    words = _words(text)
-    settings: dict[str, Any] = dict(OPENRLHF_DEFAULTS) if "train_sft" in text else {}
+    program, words = _words(text)
+    settings: dict[str, Any] = dict(OPENRLHF_DEFAULTS) if "train_sft" in program else {}
     faults: list[Fault] = []
     unused: list[str] = []
     devices_times = 1
@@ -166,19 +169,32 @@ def _flag_text(flag: str, setting: str, value: Any) -> str:
     return " ".join([f"--{flag}", *(shlex.quote(str(part)) for part in parts)])
 
 
-def _words(text: str) -> list[str]:
-    """The command's words after the program's name: comments, continuations and launcher flags are left behind."""
-    joined = re.sub(r"\\[ \t]*\r?\n", " ", text)
+def _words(text: str) -> tuple[str, list[str]]:
+    """The program's name and the words after it; fences, comments, continuations and launcher flags are left behind."""
+    command = re.sub(r"(?m)^[ \t]*```.*$", "", text)
+    command = re.sub(r"\\[ \t]*\r?\n", " ", command)
+    command = re.sub(r"\$'((?:[^'\\]|\\.)*)'", _ansi_quoted, command)
     try:
-        words = shlex.split(joined, comments=True)
+        words = shlex.split(command, comments=True)
     except ValueError as error:
         raise ConfigError(
             [Fault("", f"the command cannot be read: {error}.", "Look for an open quote.")]
         ) from None
-    program = [
-        i for i, word in enumerate(words) if re.search(r"train_sft(\.py)?$|^sft$|^launch$|sft\.py$", word)
-    ]
-    return words[program[-1] + 1 :] if program else words
+    # A value may look like a program: --save_path out/train_sft
+    program = [i for i, word in enumerate(words) if PROGRAM.search(word) and not _wants_value(words[:i])]
+    return (words[program[-1]], words[program[-1] + 1 :]) if program else ("", words)
+
+
+def _wants_value(before: list[str]) -> bool:
+    """Whether the last word before is a flag of the training that takes a value."""
+    flag = before[-1].removeprefix("--").replace("-", "_") if before and before[-1].startswith("--") else ""
+    return flag in WITHOUT_SETTING or _SETTING_OF.get(flag, "bf16") not in SWITCHES
+
+
+def _ansi_quoted(match: re.Match[str]) -> str:
+    """The shell's $'a\\nb', which shlex does not know, as a word that it does."""
+    escapes = {"n": "\n", "t": "\t", "r": "\r"}
+    return shlex.quote(re.sub(r"\\(.)", lambda found: escapes.get(found[1], found[1]), match[1]))
 
 
 def _flags(words: list[str]) -> list[tuple[str, list[str]]]:
@@ -194,8 +210,8 @@ def _flags(words: list[str]) -> list[tuple[str, list[str]]]:
 
 
 def _store(settings: dict[str, Any], setting: str, flag: str, values: list[str], faults: list[Fault]) -> None:
-    if setting in SWITCHES:
-        settings[setting] = not values or values[0].lower() in {"true", "1", "yes"}
+    if setting in SWITCHES and not values:
+        settings[setting] = True
     elif not values:
         faults.append(Fault(f"--{flag}", "has no value."))
     elif setting in {"adam_betas", "gpus"}:

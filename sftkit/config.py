@@ -166,12 +166,19 @@ class SFTConfig(BaseModel):
     )
 
     @field_validator(
-        "save_path", "eval_dataset", "output_key", "task_key", "input_template", "ckpt_path", mode="before"
+        "save_path",
+        "eval_dataset",
+        "output_key",
+        "task_key",
+        "input_template",
+        "ckpt_path",
+        "gpus",
+        mode="before",
     )
     @classmethod
     def _empty_is_none(cls, value: Any) -> Any:
-        """Forms and commands have no None: an empty text stands for it."""
-        return None if value == "" else value
+        """Forms and commands have no None: an empty text or list stands for it."""
+        return None if value in ("", (), []) else value
 
     def __init__(self, **settings: Any):
         try:
@@ -222,7 +229,7 @@ class SFTConfig(BaseModel):
     def from_command(cls, text: str) -> SFTConfig:
         """The settings of a pasted launch command: OpenRLHF `train_sft` (old and dotted flags), TRL, or sftkit's own.
 
-        What the script leaves out gets the default of the program it was written for. Flags that sftkit has no
+        What an OpenRLHF script leaves out gets OpenRLHF's default, else sftkit's own. Flags that sftkit has no
         setting for are named in a warning; unknown ones raise `ConfigError`, all at once.
         """
         return cls(**command.parse(text))

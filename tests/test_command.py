@@ -116,3 +116,33 @@ def test_an_open_quote_is_a_clear_error():
 
 def test_the_table_knows_every_setting():
     assert set(NAMES) == set(SFTConfig.model_fields)
+
+
+def test_a_fenced_command_loses_nothing():
+    fenced = f"```bash{SEED}```\n"
+    assert SFTConfig.from_command(fenced) == SFTConfig.from_command(SEED)
+
+
+@pytest.mark.parametrize("value", ["out/train_sft", "runs/sft.py", "launch", "sft"])
+@pytest.mark.parametrize("program", ["sftkit launch", "accelerate launch --num_processes 1 sft.py"])
+def test_a_value_that_looks_like_a_program_is_a_value(program, value):
+    config = SFTConfig.from_command(f"{program} --pretrain m --dataset d --save_path {value} --max_len 99")
+    assert (config.pretrain, config.save_path, config.max_len) == ("m", value, 99)
+    assert config.max_epochs == 1, "OpenRLHF's defaults are for OpenRLHF's program"
+
+
+def test_a_switch_with_a_value_that_says_nothing_is_refused():
+    with pytest.raises(ConfigError, match=r"bf16.*banana"):
+        SFTConfig.from_command("sftkit launch --pretrain m --dataset d --bf16 banana")
+    with pytest.raises(ConfigError, match="bf16"):
+        SFTConfig.from_command("sftkit launch --pretrain m --dataset d --bf16 true EOF")
+
+
+def test_ansi_quoted_templates_as_openrlhf_users_write_them():
+    config = SFTConfig.from_command(r"train_sft --pretrain m --dataset d --input_template $'It\'s {}\n答：'")
+    assert config.input_template == "It's {}\n答："
+
+
+def test_no_gpus_named_is_none_in_every_spelling():
+    config = SFTConfig(pretrain="m", dataset="d", gpus=())
+    assert config.gpus is None and SFTConfig.from_command(config.to_command()) == config
