@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,10 @@ from typing import Any
 from sftkit.config import SFTConfig, nearest
 from sftkit.data.reading import Row, read_rows
 from sftkit.errors import DataError
+
+_HALF = re.compile(
+    "[\ud800-\udfff]"
+)  # a lone surrogate: what is left of an emoji cut in two in JSON's spelling
 
 Message = dict[str, str]  # {"role": "system" | "user" | "assistant", "content": text}
 
@@ -113,7 +118,12 @@ def _plain(value: Any, field: str, fault) -> str:
     if value is None:
         return ""
     if isinstance(value, (str, int, float)) and not isinstance(value, bool):
-        return str(value)
+        text = str(value)
+        if found := _HALF.search(text):
+            raise fault(
+                f"holds half a character ({found.group()!r}), which no tokenizer takes: mend the text.", field
+            )
+        return text
     raise fault(f"should be text, is {type(value).__name__}.", field)
 
 

@@ -108,3 +108,16 @@ def test_max_samples_draws_with_the_seed_and_not_the_head(tmp_path):
     assert drawn(config) == drawn(config)
     assert drawn(config) != drawn(config.with_(seed=7))
     assert len(drawn(config.with_(max_samples=1000))) == 200
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"prompt": "问", "response": "好\ud83d"},
+        {"messages": [{"role": "user", "content": "\ude00"}, PAIR[1]]},
+    ],
+)
+def test_half_an_emoji_is_a_fault_of_its_row(row):
+    """JSON may spell one; no tokenizer takes it, and the run would die of a TypeError that names no row."""
+    with pytest.raises(DataError, match="half a character"):
+        example(json.loads(json.dumps(row)))
