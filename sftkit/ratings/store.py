@@ -67,10 +67,13 @@ class RatingStore:
         """
         models = [tables.storable(model) for model in answers.frame["model"]]
         rows = [_answer_row(row, model) for row, model in zip(answers.frame.to_dict("records"), models)]
+        prompts = [
+            {**row, "prompt": tables.stored_json(row["prompt"])} for row in answers.prompts.to_dict("records")
+        ]
         for last in (False, True):
             try:
                 with self._told("write to"), tables.write(self._engine) as connection:
-                    _register_prompts(connection, answers.prompts.to_dict("records"))
+                    _register_prompts(connection, prompts)
                     return _register_answers(connection, rows)
             except (
                 StoreError

@@ -28,6 +28,11 @@ def storable(text: str) -> str:
     return text.translate(_UNSTORABLE)
 
 
+def stored_json(value: Any) -> Any:
+    """The value as the store will give it back."""
+    return json.loads(storable(json.dumps(value, ensure_ascii=False)))
+
+
 class StoredText(sa.types.TypeDecorator):
     impl = sa.Text
     cache_ok = True
@@ -137,10 +142,11 @@ def _parsed(url: str | os.PathLike[str]) -> sa.URL:
         return sa.URL.create("sqlite", database=os.fspath(url))
     try:
         parsed = sa.make_url(url)
-    except sa.exc.ArgumentError as error:
+    except (sa.exc.ArgumentError, ValueError):
+        shown = "What was given" if "@" in str(url) else repr(url)  # before an @ there may be a password
         raise StoreError(
-            f"{url!r} is not a store's URL. Write sqlite:///ratings.db or postgresql://…"
-        ) from error
+            f"{shown} is not a store's URL. Write sqlite:///ratings.db or postgresql://…"
+        ) from None
     if parsed.drivername == "postgresql" and parsed.get_dialect().driver == "psycopg2":
         parsed = parsed.set(drivername="postgresql+psycopg")
     return parsed
