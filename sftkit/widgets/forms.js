@@ -5,7 +5,8 @@ function guard(el, frames) {
   if (root) {
     root.addEventListener("keydown", keep);
     // Plotly draws 700 pixels wide before it is on the page, and then looks at its box only when the window changes.
-    new ResizeObserver(() => window.dispatchEvent(new Event("resize"))).observe(root);
+    const told = () => window.dispatchEvent(new Event("resize"));
+    new ResizeObserver(() => requestAnimationFrame(told)).observe(root); // a frame later: no loop of resizes
   } else if (frames > 0) requestAnimationFrame(() => guard(el, frames - 1)); // not on the page yet
 }
 
