@@ -74,9 +74,9 @@ def model_path(name: str, model: Any) -> str:
     if not hasattr(model, "model_path") and (Path(model) / "run.json").is_file():
         model = load_run(model)
     if hasattr(model, "model_path"):
-        folder = Path(model.model_path)
-        if not (folder / "config.json").is_file():
-            state = model.status.state
+        folder, state = Path(model.model_path), model.status.state
+        # save_path may hold the model of an earlier run, to be overwritten by this one at its end
+        if state != "finished" or not (folder / "config.json").is_file():
             raise GenerationError(
                 f"model {name!r}: the run {model.id} ({state}) has no exported model at {folder}; it is "
                 "written when the run finishes (run.wait(); a stopped one: run.resume())"

@@ -14,6 +14,7 @@ import pytest
 
 from sftkit.errors import GenerationError
 from sftkit.generation import Generations, ask, generate
+from sftkit.runs import load_run
 
 PROMPTS = ["Add 1 and 2.", "What is the capital of France? " * 3, "法国", "Hello", "Say 0123456789 " * 5]
 
@@ -114,8 +115,11 @@ def test_a_run_stands_for_its_exported_model(tiny_model, tmp_path):
     with pytest.raises(GenerationError, match="no exported model"):
         ask.model_path("m", str(tmp_path))
     shutil.copytree(tiny_model, tmp_path / "model")
+    with pytest.raises(GenerationError, match="no exported model"):  # what lies there is an earlier run's
+        ask.model_path("m", str(tmp_path))
+    (tmp_path / "status.json").write_text('{"state": "finished"}', encoding="utf-8")
     assert ask.model_path("m", str(tmp_path)) == str(tmp_path / "model")
-    assert ask.model_path("m", SimpleNamespace(model_path=tmp_path / "model")) == str(tmp_path / "model")
+    assert ask.model_path("m", load_run(tmp_path)) == str(tmp_path / "model")
 
 
 def worker_of_this_process():
