@@ -6,14 +6,15 @@ python -m pytest tests/browser          # SFTKIT_SHOTS=folder keeps pictures of 
 from __future__ import annotations
 
 import json
+import time
 from itertools import islice
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Locator, expect
+from playwright.sync_api import Locator, Page, expect
 
 from sftkit.ratings import RatingStore
-from sftkit.runs import load_run
+from sftkit.runs import Run, load_run
 
 LESSON = "notebooks/01_first_run.ipynb"
 ROWS = {"train.jsonl": 1_600, "eval.jsonl": 12}  # of the lesson's data: enough for a curve, and soon done
@@ -39,6 +40,15 @@ def wait_for_points(area: Locator, more_than: int, seconds: float) -> int:
             return count
         area.page.wait_for_timeout(200)
     raise AssertionError(f"after {seconds} s the curve has {points(area)} points, not more than {more_than}")
+
+
+def wait_for_end(run: Run, page: Page, seconds: float) -> None:
+    """Wait with the page, not with `run.wait`: a test that stands still takes no news from the browser, whose pipes
+    then fill until the page stands still too and loses its kernel."""
+    deadline = time.monotonic() + seconds
+    while not run.status.ended and time.monotonic() < deadline:
+        page.wait_for_timeout(200)
+    assert run.status.state == "finished", run.status
 
 
 @pytest.mark.timeout(400)
@@ -75,7 +85,7 @@ def test_the_first_run(notebook, page, lab, outside):
     run = load_run(folders[0])
     notebook.run("curves = sk.LossCurves(run)")
     curve = notebook.area("curves = sk.LossCurves(run)")
-    assert run.wait(150).state == "finished"
+    wait_for_end(run, page, 150)
     logged = len(run.metrics()["loss"].dropna())
     assert wait_for_points(curve, logged - 1, 10) == logged and not notebook.cell_runs
     notebook.shot("curve", curve)
