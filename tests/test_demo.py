@@ -54,6 +54,15 @@ def test_accuracy_counts_by_task_and_leaves_out_what_has_no_reference():
     assert table.loc["all"].to_dict() == {"base": 0, "tuned": 3, "n": 3}
 
 
+def test_accuracy_of_answers_with_gaps():
+    """A model that has not answered every prompt, and no reference at all: counts, no crash."""
+    rows = [("p", "facts", "base", "a"), ("p", "facts", "tuned", "a"), ("q", "sums", "base", "b")]
+    frame = pd.DataFrame(rows, columns=["prompt", "task", "model", "response"]).assign(reference="a")
+    assert accuracy(sk.Generations.from_frame(frame)).loc["sums"].to_dict() == {"base": 0, "tuned": 0, "n": 1}
+    none = accuracy(sk.Generations.from_frame(frame.drop(columns="reference")))
+    assert none.loc["all"].to_dict() == {"base": 0, "tuned": 0, "n": 0}
+
+
 def test_a_folder_without_the_small_world_is_a_clear_error(tmp_path):
     with pytest.raises(ConfigError, match=r"tiny-base.*--data FOLDER"):
         demo_config(tmp_path)

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm.auto import tqdm
 
+from sftkit.errors import JudgeError
 from sftkit.ratings.rating import Rating
 
 if TYPE_CHECKING:
@@ -249,7 +250,8 @@ def accuracy(answers: Generations) -> pd.DataFrame:
     frame = answers.frame[answers.frame["reference"].notna()]
     right = [check(*row).correct for row in frame[["task", "reference", "response"]].itertuples(index=False)]
     marked = pd.DataFrame({"task": frame["task"].fillna(""), "model": frame["model"], "right": right})
-    table = marked.pivot_table(index="task", columns="model", values="right", aggfunc="sum")[answers.models]
+    table = marked.pivot_table(index="task", columns="model", values="right", aggfunc="sum", fill_value=0)
+    table = table.reindex(columns=answers.models, fill_value=0)
     table["n"] = frame.drop_duplicates("prompt_id")["task"].fillna("").value_counts()
     table.loc["all"] = table.sum()
     return table.astype(int)
@@ -271,11 +273,15 @@ class ReferenceJudge:
         """Rate every answer against the first model's; a prompt without a reference is `unscored` with the reason.
 
         Returns one row a comparison: prompt_id, task, model_a, model_b, verdict, reason, correct_a, correct_b, why_a,
-        why_b. With a store, answers and ratings are written to it; the same answers again add nothing.
+        why_b. With a store, answers and ratings are written to it; the same answers again add nothing. Raises JudgeError
+        where there are not two models to compare.
         """
         import pandas as pd
 
         logging.getLogger(__name__).info("%s: %s", RATER, DESCRIPTION)
+        if len(answers.models) < 2:
+            have = ", ".join(answers.models) or "none"
+            raise JudgeError(f"a comparison needs two models; these answers are of: {have}")
         baseline, *others = answers.models
         found = {(row.prompt_id, row.model): row.response for row in answers.frame.itertuples()}
         ratings, rows = [], []

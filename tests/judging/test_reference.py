@@ -5,6 +5,7 @@ import json
 import pandas as pd
 import pytest
 
+from sftkit.errors import JudgeError
 from sftkit.generation.table import Generations
 from sftkit.judging.reference import DESCRIPTION, RATER, ReferenceJudge, check, length, normalised
 from sftkit.ratings.store import RatingStore
@@ -130,6 +131,13 @@ def test_ratings_of_two_models():
     assert set(table.model_a) == {"base"} and set(table.model_b) == {"tuned"}
     assert table.reason.iloc[-1] == "the prompt has no reference to compare with"
     assert "asks instead" in table.why_a.iloc[0]
+
+
+@pytest.mark.parametrize("models", [[], ["base"]])
+def test_one_model_is_no_comparison(models):
+    frame = answers(*ASKED).frame
+    with pytest.raises(JudgeError, match="two models"):
+        ReferenceJudge().rate(Generations.from_frame(frame[frame["model"].isin(models)]), progress=False)
 
 
 def test_they_are_stored_like_anyone_elses_and_only_once(tmp_path):
