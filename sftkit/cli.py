@@ -17,10 +17,10 @@ from rich.console import Console
 from rich.table import Table
 
 from sftkit.config import SFTConfig
-from sftkit.errors import SftkitError
+from sftkit.errors import GenerationError, SftkitError
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-console = Console(highlight=False)
+console = Console(highlight=False, markup=False)  # a folder may be called [red]
 
 # The settings of a run travel as they stand to the one place that knows their flags.
 SETTINGS = {"allow_extra_args": True, "ignore_unknown_options": True}
@@ -71,7 +71,7 @@ def launch(context: typer.Context, runs_dir: RunsDir = Path("runs")) -> None:
     from sftkit.runs import launch as start
 
     run = start(_config(context), runs_dir=runs_dir)
-    console.print(f"{run.folder}\nstop it with a checkpoint: sftkit runs --stop {run.id}")
+    console.print(f"{run.folder}\nstop it with a checkpoint: sftkit runs --stop {run.id}", soft_wrap=True)
 
 
 @app.command()
@@ -84,8 +84,12 @@ def runs(
     from sftkit.runs import list_runs, load_run
 
     if stop:
-        load_run(runs_dir / stop).stop()
-        console.print(f"{stop} will save a checkpoint and stop at its next step")
+        run = load_run(runs_dir / stop)
+        over = run.status.state if run.status.ended else ""
+        run.stop()
+        console.print(
+            f"{stop} is over: {over}" if over else f"{stop} will save a checkpoint and stop at its next step"
+        )
     if resume:
         load_run(runs_dir / resume).resume()
         console.print(f"{resume} goes on")
@@ -121,10 +125,17 @@ def generate(
     """Answers of several models to the same prompts, into one Parquet file."""
     from sftkit.generation import generate as answer
 
-    named = {name or Path(place).name: place for name, _, place in (item.rpartition("=") for item in models)}
+    pairs = [
+        (name or Path(place).name, place) for name, _, place in (item.rpartition("=") for item in models)
+    ]
+    named = dict(pairs)
+    if len(named) < len(pairs):
+        raise GenerationError(
+            f"two models have one name among {', '.join(name for name, _ in pairs)}: write NAME=FOLDER"
+        )
     answers = answer(named, prompts, max_new_tokens=max_new_tokens, temperature=temperature)
     answers.save(out)
-    console.print(f"{len(answers.frame)} answers in {out}")
+    console.print(f"{len(answers.frame)} answers in {out}", soft_wrap=True)
 
 
 @app.command()
@@ -156,10 +167,10 @@ def report(
     from sftkit.report import Report
 
     result = Report(RatingStore(store))
-    console.print(str(result), markup=False)
+    console.print(str(result))
     if html:
         result.to_html(html)
-        console.print(f"report  {html}")
+        console.print(f"report  {html}", soft_wrap=True)
 
 
 @app.command()
@@ -171,7 +182,7 @@ def translate(
 ) -> None:
     """A launch command (OpenRLHF's train_sft, TRL's) to sftkit's settings or to another program's command."""
     config = SFTConfig.from_command(script.read_text(encoding="utf-8") if script else sys.stdin.read())
-    console.print(config.to_code() if to == "python" else config.to_command(to), markup=False, soft_wrap=True)
+    console.print(config.to_code() if to == "python" else config.to_command(to), soft_wrap=True)
 
 
 if __name__ == "__main__":

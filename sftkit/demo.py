@@ -163,7 +163,10 @@ def show_where(run: Run, seconds: float, console: Console) -> None:
         "tuned model": "model",
     }.items():
         console.print(f"  {what:<21} {shown(run.folder / name)}", soft_wrap=True)
-    console.print("\nThe same live, in the notebook: [bold]make lab[/bold] (JupyterLab opens with lesson 01)")
+    console.print(
+        "\nThe same live, in the notebook: [bold]make lab[/bold] (JupyterLab opens with lesson 01)",
+        markup=True,
+    )
 
 
 def shown(path: Path) -> str:

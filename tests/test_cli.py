@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -110,3 +111,24 @@ def test_a_judge_without_a_key_says_what_to_do(sftkit, tmp_path):
 
 def test_the_demo_needs_its_data(sftkit):
     assert "--data" in sftkit("demo", code=1)
+
+
+def test_folders_named_like_markup_are_shown_as_they_are(sftkit, tmp_path):
+    folder = tmp_path / "[work]" / "run[1]"
+    folder.mkdir(parents=True)
+    record = {
+        "config": {"pretrain": "m[/b]", "dataset": "[red]d.jsonl"},
+        "created": "2026-11-24T00:00:00+00:00",
+    }
+    (folder / "run.json").write_text(json.dumps(record), encoding="utf-8")
+    (folder / "status.json").write_text('{"state": "finished", "step": 3}', encoding="utf-8")
+    text = sftkit("runs", "--runs-dir", "[work]", "--stop", "run[1]")
+    assert all(name in text for name in ("run[1] is over: finished", "m[/b]", "[red]d.jsonl"))
+    assert not (folder / "stop").exists()
+    assert "no runs in [work]/none" in sftkit("runs", "--runs-dir", "[work]/none")
+
+
+def test_two_models_under_one_name_are_not_one(sftkit):
+    assert "two models have one name" in sftkit(
+        "generate", "a/model", "b/model", "--prompts", "p.jsonl", code=1
+    )
