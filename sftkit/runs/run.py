@@ -10,9 +10,11 @@ Nothing here is remembered in the kernel: what is shown is what is on disk, chec
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import time
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from html import escape
@@ -119,10 +121,10 @@ class Run:
         state = told.get("state")
         return Status(
             state=state if state in disk.STATES else "queued",
-            step=int(told.get("step") or 0),
-            total_steps=int(told.get("total_steps") or 0),
+            step=int(_number(told.get("step"))),
+            total_steps=int(_number(told.get("total_steps"))),
             reason=str(told.get("reason") or ""),
-            updated=float(told.get("updated") or 0.0),
+            updated=_number(told.get("updated")),
         )
 
     def _lives(self) -> bool:
@@ -231,7 +233,7 @@ class Run:
 
     def _repr_html_(self) -> str:
         """A short card; everything from disk is escaped."""
-        status, settings = self.status, self.record.get("config", {})
+        status, settings = self.status, _settings_of(self.record)
         facts = {
             "state": status.state + (f": {status.reason}" if status.reason else ""),
             "step": f"{status.step} of {status.total_steps or '?'}",
@@ -255,14 +257,17 @@ def list_runs(runs_dir: str | Path = "runs") -> pd.DataFrame:
     """The runs under `runs_dir`, newest first: id, state, step, total_steps, loss (last), created, model, dataset,
     seconds (from creation to the last word), size (bytes on disk)."""
     columns = ["id", "state", "step", "total_steps", "loss", "created", "model", "dataset", "seconds", "size"]
-    runs = [Run(path.parent) for path in Path(runs_dir).glob(f"*/{disk.RUN}")]
+    runs = []
+    for path in Path(runs_dir).glob(f"*/{disk.RUN}"):
+        with suppress(RunNotFound):  # deleted since
+            runs.append(Run(path.parent))
     table = pd.DataFrame([_row(run) for run in runs], columns=columns)
     return table.sort_values(["created", "id"], ascending=False, ignore_index=True)
 
 
 def _row(run: Run) -> dict[str, Any]:
     status, record = run.status, run.record
-    settings = record.get("config", {})
+    settings = _settings_of(record)
     return {
         "id": run.id,
         "state": status.state,
@@ -275,6 +280,15 @@ def _row(run: Run) -> dict[str, Any]:
         "seconds": max(0.0, status.updated - _unix(record.get("created"))),
         "size": _size(run.folder),
     }
+
+
+def _settings_of(record: dict[str, Any]) -> dict[str, Any]:
+    """The settings to show; none of a damaged run.json, so that one bad folder does not hide the others."""
+    return settings if isinstance(settings := record.get("config"), dict) else {}
+
+
+def _number(value: Any) -> float:
+    return float(value) if isinstance(value, (int, float)) and math.isfinite(value) else 0.0
 
 
 def _last_loss(path: Path) -> float:
