@@ -56,10 +56,15 @@ def _model_identity(pretrain: str) -> str:
     return digest.hexdigest()
 
 
+def complete(folder: Path) -> list[Path]:
+    """The complete checkpoints, by rising step. Other names (a user's step-9.keep) are left alone."""
+    found = [(int(match[1]), path) for path in folder.glob("step-*") if (match := re.fullmatch(r"step-(\d+)", path.name))]  # fmt: skip
+    return [path for _, path in sorted(found)]
+
+
 def newest(folder: Path) -> Path | None:
     """The complete checkpoint with the highest step."""
-    found = [(int(match[1]), path) for path in folder.glob("step-*") if (match := re.fullmatch(r"step-(\d+)", path.name))]  # fmt: skip
-    return max(found)[1] if found else None
+    return next(reversed(complete(folder)), None)
 
 
 def save(engine: Any, folder: Path, state: dict[str, Any], keep: int) -> Path:
@@ -77,9 +82,8 @@ def save(engine: Any, folder: Path, state: dict[str, Any], keep: int) -> Path:
     if rank == 0:
         (part / "checkpoint.json").write_text(json.dumps(state, indent=1), encoding="utf-8")
         os.replace(part, whole)
-        steps = sorted(int(path.name[5:]) for path in folder.glob("step-*"))
-        for old in steps[:-keep]:
-            shutil.rmtree(folder / f"step-{old}", ignore_errors=True)
+        for old in complete(folder)[:-keep]:
+            shutil.rmtree(old, ignore_errors=True)
     dist.barrier()
     return whole
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from sftkit.config import SFTConfig
 from sftkit.errors import RunError
+from sftkit.training import checkpoints
 from sftkit.training.checkpoints import identity, newest, to_go_on_from
 from tests.conftest import write_model
 
@@ -34,6 +36,15 @@ def test_the_newest_complete_checkpoint_is_taken(config, tmp_path):
     assert newest(tmp_path) == tmp_path / "step-100"
     path, state = to_go_on_from(tmp_path, me, go_on=True)
     assert (path, state["step"]) == (tmp_path / "step-100", 100)
+
+
+def test_saving_keeps_the_newest_and_what_a_user_put_aside(tmp_path, monkeypatch):
+    monkeypatch.setattr(checkpoints, "dist", SimpleNamespace(get_rank=lambda: 0, barrier=lambda: None))
+    engine = SimpleNamespace(save_checkpoint=lambda *_, **__: None)
+    (tmp_path / "step-2.keep").mkdir()
+    for step in (2, 9, 10):
+        checkpoints.save(engine, tmp_path, {"step": step}, keep=2)
+    assert {path.name for path in tmp_path.iterdir()} == {"step-2.keep", "step-9", "step-10"}
 
 
 def test_no_checkpoint_is_a_start_from_the_beginning(config, tmp_path):
