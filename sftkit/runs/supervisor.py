@@ -45,7 +45,8 @@ PR_SET_PDEATHSIG = 1
 
 def start(folder: Path, *, resume: bool = False) -> None:
     """Start the supervisor of `folder` and return once run.json names its pid. Raises OSError with the reason."""
-    with (folder / disk.LOG).open("ab") as log:
+    with (folder / disk.LOG).open("a+b") as log:
+        before = log.seek(0, os.SEEK_END)
         first = subprocess.run(
             [sys.executable, "-m", "sftkit.runs.supervisor", str(folder), *(["--resume"] if resume else [])],
             stdin=subprocess.DEVNULL,
@@ -54,8 +55,10 @@ def start(folder: Path, *, resume: bool = False) -> None:
             start_new_session=True,
             check=False,
         )
+        log.seek(before)
+        said = log.read().decode("utf-8", errors="replace").strip()
     if first.returncode:
-        raise OSError(f"the supervisor did not start: {disk.tail(folder / disk.LOG, 3)}")
+        raise OSError(f"the supervisor did not start: {said[-1000:] or 'it said nothing'}")
 
 
 @dataclass

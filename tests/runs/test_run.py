@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import subprocess
@@ -289,3 +290,14 @@ def test_a_damaged_folder_hides_no_other_run(tmp_path):
     assert (bad.status.state, bad.status.step) == ("failed", 0)
     assert "bad" in bad._repr_html_()
     assert set(list_runs(tmp_path / "runs")["id"]) == {"good", "bad"}
+
+
+def test_a_second_resume_is_refused_in_its_own_words(tmp_path):
+    run = written(tmp_path / "r", "stopped")
+    (run.checkpoints / "step-2").mkdir(parents=True)
+    (run.folder / disk.LOG).write_text("Step 2: an old line\n", encoding="utf-8")
+    with (run.folder / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(RunError, match="This run has a supervisor already") as caught:
+            run.resume()
+    assert "old line" not in str(caught.value)
