@@ -25,7 +25,7 @@ def rows_fewer_than_a_batch(look: Look) -> Iterator[Finding]:
     yield Finding(
         "warn",
         "train_batch_size",
-        f"{rows} rows are less than one batch of {config.train_batch_size}: an epoch is a single step.",
+        f"{rows} {'row is' if rows == 1 else 'rows are'} less than one batch of {config.train_batch_size}: an epoch is a single step.",
         {"train_batch_size": less} if less else {},
         f"Set train_batch_size={less}" if less else "",
     )

@@ -211,10 +211,14 @@ class Run:
     def resume(self) -> Run:
         """Start the same run again from its newest checkpoint, in the same folder. Returns itself.
 
-        Raises RunError when it is still running or there is no complete checkpoint to go on from.
+        Raises RunError when it is still running or finished, or there is no complete checkpoint to go on from.
         """
         if not (status := self.status).ended:
             raise RunError(f"The run {self.id} is {status.state}: stop it first, or wait for its end.")
+        if status.state == "finished":  # its model would be overwritten by the same one, trained again
+            raise RunError(
+                f"The run {self.id} is finished: there is nothing left to train. Launch a new run."
+            )
         if self.is_alive:
             raise RunError(f"The processes of the run {self.id} are still leaving: try again in a moment.")
         if disk.newest_checkpoint(self.checkpoints) is None:

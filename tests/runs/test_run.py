@@ -93,6 +93,8 @@ def test_stop_writes_a_checkpoint_and_resume_goes_on(fake_launch):
     assert run.record["resume"] is True and run.record["pid"] != first_pid
     assert run.metrics()["step"].tolist() == list(range(1, stopped.step + 4))
     assert not (run.folder / "stop").exists()
+    with pytest.raises(RunError, match="is finished"):
+        run.resume()
 
 
 def test_resume_is_refused_while_running_and_without_a_checkpoint(fake_launch):
