@@ -119,6 +119,10 @@ def generate(
     ],
     prompts: Annotated[Path, typer.Option(help="JSONL with prompt, and where known task and reference.")],
     out: Annotated[Path, typer.Option(help="Where the answers go.")] = Path("answers.parquet"),
+    input_key: Annotated[
+        str, typer.Option(help="Column of the question; empty: as the run was trained.")
+    ] = "",
+    output_key: Annotated[str, typer.Option(help="Column of the right answer; empty: likewise.")] = "",
     max_new_tokens: Annotated[int, typer.Option(help="Longest answer, in tokens.")] = 128,
     temperature: Annotated[float, typer.Option(help="0: always the likeliest token.")] = 0.0,
 ) -> None:
@@ -133,7 +137,14 @@ def generate(
         raise GenerationError(
             f"two models have one name among {', '.join(name for name, _ in pairs)}: write NAME=FOLDER"
         )
-    answers = answer(named, prompts, max_new_tokens=max_new_tokens, temperature=temperature)
+    answers = answer(
+        named,
+        prompts,
+        max_new_tokens=max_new_tokens,
+        temperature=temperature,
+        input_key=input_key or None,
+        output_key=output_key or None,
+    )
     answers.save(out)
     console.print(f"{len(answers.frame)} answers in {out}", soft_wrap=True)
 

@@ -22,7 +22,7 @@ import pandas as pd
 
 from sftkit.data.reading import is_hub_id
 from sftkit.errors import GenerationError
-from sftkit.generation.prompts import Prompts, read_prompts
+from sftkit.generation.prompts import Keys, Prompts, read_prompts
 from sftkit.generation.table import Generations
 from sftkit.runs import load_run
 
@@ -39,13 +39,16 @@ def generate(
     seed: int = 0,
     batch_size: int = 32,
     limit: int | None = None,
+    input_key: str | None = None,
+    output_key: str | None = None,
     gpus: list[int] | None = None,
     progress: bool = True,
 ) -> Generations:
     """Answers of every model to every prompt.
 
     models: {name: model folder, Hub id, or Run}; the first is the baseline. prompts: a JSONL, JSON, CSV or Parquet file,
-    a DataFrame or a list (see read_prompts). temperature 0 is greedy. gpus: ids of the cards to use, [] for the CPU, None for
+    a DataFrame or a list (see read_prompts). input_key, output_key: columns of the question and of the right answer;
+    where they are not given, those that the first Run among the models was trained with. temperature 0 is greedy. gpus: ids of the cards to use, [] for the CPU, None for
     whatever is visible; bf16 on a GPU, fp32 on a CPU. Each model is asked with its own chat template; one without
     gets that of the others when they share one, else the project's "plain" (recorded in `sampling["template"]`).
 
@@ -56,7 +59,7 @@ def generate(
     paths = {name: model_path(name, model) for name, model in models.items()}
     if not paths:
         raise GenerationError('no models: give {"base": "data/tiny-base", "tuned": run}')
-    rows = read_prompts(prompts, limit)
+    rows = read_prompts(prompts, limit, _keys(models, input_key, output_key))
     job = {
         "models": [{"name": name, "path": path} for name, path in paths.items()],
         "prompts": [{"prompt_id": row["prompt_id"], "messages": row["prompt"]} for row in rows],
@@ -69,10 +72,25 @@ def generate(
     return _table(rows, list(paths), answers)
 
 
+def _keys(models: Mapping[str, Any], input_key: str | None, output_key: str | None) -> Keys:
+    """The columns given, else those of the first Run."""
+    run = next((run for run in map(_as_run, models.values()) if hasattr(run, "config")), None)
+    if run is None:
+        return Keys(input_key, output_key)
+    config = run.config
+    return Keys(input_key or config.input_key, output_key or config.output_key, config.task_key)
+
+
+def _as_run(model: Any) -> Any:
+    """The run of a run's folder; anything else as it is."""
+    if not hasattr(model, "model_path") and (Path(model) / "run.json").is_file():
+        return load_run(model)
+    return model
+
+
 def model_path(name: str, model: Any) -> str:
     """The absolute folder of a model, or a Hub id as it is. A Run, or its folder, gives its exported model."""
-    if not hasattr(model, "model_path") and (Path(model) / "run.json").is_file():
-        model = load_run(model)
+    model = _as_run(model)
     if hasattr(model, "model_path"):
         folder, state = Path(model.model_path), model.status.state
         # save_path may hold the model of an earlier run, to be overwritten by this one at its end
@@ -118,7 +136,7 @@ def _run_worker(
     total = len(job["models"]) * len(job["prompts"])
     answers: list[dict[str, Any]] = []
     with (
-        tqdm(total=total, unit="answer", desc="loading", disable=not progress) as bar,
+        tqdm(total=total, unit="answer", desc="loading models", disable=not progress) as bar,
         _worker(folder, gpus) as process,
     ):
         reader = _new_lines(folder / "answers.jsonl")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,20 @@ from sftkit.generation.table import Messages, as_messages, known, prompt_id_of
 Prompts = str | Path | pd.DataFrame | list
 
 
-def read_prompts(prompts: Prompts, limit: int | None = None) -> list[dict[str, Any]]:
+@dataclass(frozen=True)
+class Keys:
+    """Columns of people's own names: `prompt`, and `answer`, the right answer where there is no `reference`."""
+
+    prompt: str | None = None
+    answer: str | None = None
+    task: str | None = None
+
+
+def read_prompts(prompts: Prompts, limit: int | None = None, keys: Keys = Keys()) -> list[dict[str, Any]]:
     """[{"prompt_id", "prompt" (messages), "task", "reference"}, …]; the first `limit` of them.
 
-    A row has `prompt` (text or messages) or `messages`; where `messages` end in an assistant's turn, that turn is
+    A row has the column that `keys` names, or `prompt` (text or messages), or `messages`, or Alpaca's `instruction`
+    (and `input`, `output`); where `messages` end in an assistant's turn, that turn is
     left out of the question and is the reference unless the row has one. A prompt met twice is asked once, with a
     warning. Raises DataError that names file and row.
     """
@@ -27,7 +38,7 @@ def read_prompts(prompts: Prompts, limit: int | None = None) -> list[dict[str, A
     rows = []
     for number, record in enumerate(_records(prompts), 1):
         try:
-            rows.append(_prompt(record))
+            rows.append(_prompt(record, keys))
         except ValueError as error:
             raise DataError(str(error), file=file, row=number) from error
         if limit is not None and len(rows) >= limit:
@@ -43,21 +54,31 @@ def _records(prompts: Prompts) -> Any:
     return read_rows(prompts) if isinstance(prompts, (str, Path)) else prompts
 
 
-def _prompt(record: Any) -> dict[str, Any]:
+def _prompt(record: Any, keys: Keys) -> dict[str, Any]:
     """One prompt; a bare text or list of messages is a record of its own."""
     if not isinstance(record, dict):
         record = {"prompt": record}
-    given = known(record.get("prompt"))
-    given = given if given is not None else known(record.get("messages"))
+
+    def value(*names: str | None) -> Any:
+        """What stands in the first of these columns that has something."""
+        found = (known(record.get(name)) for name in names if name is not None)
+        return next((one for one in found if one is not None), None)
+
+    given, answer_key = value(keys.prompt, "prompt", "messages"), keys.answer
+    if given is None and (given := value("instruction")) is not None:
+        given, answer_key = "\n\n".join(filter(None, [given, value("input")])), keys.answer or "output"
     if given is None:
-        raise ValueError(f"no column prompt or messages; it has: {', '.join(map(str, record))}")
+        raise ValueError(
+            f"no column {keys.prompt or 'prompt'} or messages; it has: {', '.join(map(str, record))}. "
+            "Say which it is with input_key."
+        )
     messages, answer = _question(as_messages(given))
-    reference, prompt_id = known(record.get("reference")), known(record.get("prompt_id"))
+    prompt_id, reference = value("prompt_id"), value("reference")
     return {
         "prompt_id": str(prompt_id) if prompt_id is not None else prompt_id_of(messages),
         "prompt": messages,
-        "task": record.get("task"),
-        "reference": reference if reference is not None else answer,
+        "task": value(keys.task, "task"),
+        "reference": next((one for one in (reference, answer, value(answer_key)) if one is not None), None),
     }
 
 

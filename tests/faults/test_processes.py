@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -168,11 +169,15 @@ time.sleep(600)
 def test_the_launching_process_dies_and_the_run_goes_on(fake_worker, settings, tmp_path, monkeypatch, death):
     monkeypatch.setenv("FAKE_STEPS", "30")
     command = [sys.executable, "-c", LAUNCH, settings.pretrain, settings.dataset, str(tmp_path / "runs")]
-    kernel = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
+    # Whoever runs the tests may ignore SIGHUP (nohup does), and children inherit that.
+    heed = partial(signal.signal, signal.SIGHUP, signal.SIG_DFL)
+    kernel = subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, start_new_session=True, preexec_fn=heed
+    )
     run = load_run(Path(kernel.stdout.readline().strip()))
     assert not psutil.Process(kernel.pid).children(recursive=True)  # nothing for a kernel's shutdown to end
     os.killpg(kernel.pid, death)
-    kernel.communicate()
+    kernel.communicate(timeout=20)
     os.killpg(run.record["pid"], signal.SIGHUP)  # what a closed terminal sends
     until_running(run, step=3)
     assert run.wait(20).state == "finished"

@@ -7,7 +7,7 @@ import pytest
 
 from sftkit.data.templates import PLAIN
 from sftkit.errors import DataError
-from sftkit.generation.prompts import choose_templates, read_prompts
+from sftkit.generation.prompts import Keys, choose_templates, read_prompts
 from sftkit.generation.table import prompt_id_of
 
 
@@ -70,3 +70,20 @@ def test_a_base_model_is_asked_as_its_tuned_child_is():
     assert choose_templates({"base": None})["base"] == (PLAIN, "plain")
     mixed = choose_templates({"base": None, "x": "X", "y": "Y"})
     assert mixed == {"base": (PLAIN, "plain"), "x": ("X", "own"), "y": ("Y", "own")}
+
+
+def test_columns_of_any_name():
+    rows = [{"question": "1 + 1?", "answer": "2", "kind": "sum"}]
+    [row] = read_prompts(rows, keys=Keys("question", "answer", "kind"))
+    assert (row["prompt"][0]["content"], row["reference"], row["task"]) == ("1 + 1?", "2", "sum")
+    [row] = read_prompts([{**rows[0], "reference": "two"}], keys=Keys("question", "answer"))
+    assert (row["reference"], row["task"]) == ("two", None)
+    [row] = read_prompts([{"prompt": "p", "response": "r"}], keys=Keys("question", "response"))
+    assert (row["prompt"][0]["content"], row["reference"]) == ("p", "r")
+
+
+def test_alpaca_rows():
+    [row] = read_prompts([{"instruction": "Add.", "input": "1, 2", "output": "3"}])
+    assert (row["prompt"][0]["content"], row["reference"]) == ("Add.\n\n1, 2", "3")
+    [row] = read_prompts([{"instruction": "Greet.", "input": "", "output": "Hi"}])
+    assert row["prompt"][0]["content"] == "Greet."
