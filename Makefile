@@ -5,7 +5,11 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 	command -v $$p >/dev/null && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+PIP := $(BIN)/python -m pip install --disable-pip-version-check --progress-bar off -c constraints.txt
+# What pip is doing, on one line that it writes over; its warnings and errors come through as they are.
+ONE_LINE := | awk '{ printf "\r\033[K%.78s", $$0; fflush() } END { printf "\r\033[K" }'
+SHELL := /bin/bash
+.SHELLFLAGS := -o pipefail -c
 
 .PHONY: demo lab test check widgets data test-gpu clean
 
@@ -13,7 +17,8 @@ demo: $(VENV)/.installed  ## the main job, end to end, in the terminal
 	@$(BIN)/sftkit demo
 
 lab: $(VENV)/.installed  ## JupyterLab with lesson 01; ARGS for JupyterLab, such as ARGS="--no-browser --port 8890"
-	@$(BIN)/jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) notebooks/01_first_run.ipynb $(ARGS)
+	@$(BIN)/jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) --ServerApp.root_dir=. \
+		--LabApp.default_url=/lab/tree/notebooks/01_first_run.ipynb $(ARGS)
 
 test: check  ## every test; PYTEST_ARGS to choose, such as PYTEST_ARGS="tests/report -x"
 	@$(BIN)/python -m pytest -m "not gpu" $(PYTEST_ARGS)
@@ -40,13 +45,13 @@ $(VENV)/bin/python:
 	@$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/bin/python
-	@echo "Installing sftkit and what it stands on (some minutes, once)"
-	@$(PIP) torch
-	@$(PIP) -e .
+	@echo "Installing sftkit and what it stands on (about 2 GB, some minutes, once)"
+	@$(PIP) torch $(ONE_LINE)
+	@$(PIP) -e . $(ONE_LINE)
 	@touch $@
 
 $(VENV)/.installed-tests: $(VENV)/.installed
 	@echo "Installing what the tests need"
-	@$(PIP) -e ".[test]"
+	@$(PIP) -e ".[test]" $(ONE_LINE)
 	@$(BIN)/python tests/browser/chromium.py
 	@touch $@

@@ -1,6 +1,6 @@
 """The `sftkit` command: the same rooms from a terminal.
 
-    sftkit demo | train | launch | runs | doctor | generate | judge | report | translate
+    sftkit demo | train | launch | runs | settings | doctor | generate | judge | report | translate
 
 `train`, `launch` and `doctor` take every setting of SFTConfig as a flag, and OpenRLHF's own flags too:
     sftkit launch --pretrain data/tiny-base --dataset data/train.jsonl --bf16 false
@@ -15,6 +15,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from sftkit.config import SFTConfig
 from sftkit.errors import GenerationError, SftkitError
@@ -42,6 +43,17 @@ def _config(context: typer.Context) -> SFTConfig:
     return SFTConfig.from_command(shlex.join(["launch", *context.args]))
 
 
+def _launched(context: typer.Context, runs_dir: Path):
+    """The run, once preflight has had its say."""
+    from sftkit.demo import show_findings
+    from sftkit.runs import launch as start
+    from sftkit.runs import preflight
+
+    config = _config(context)
+    show_findings(preflight(config, runs_dir), console)
+    return start(config, runs_dir=runs_dir)
+
+
 @app.command()
 def demo(
     data: Annotated[Path, typer.Option(help="The project's data folder.")] = Path("data"),
@@ -55,11 +67,10 @@ def demo(
 
 @app.command(context_settings=SETTINGS)
 def train(context: typer.Context, runs_dir: RunsDir = Path("runs")) -> None:
-    """Launch a run and follow it to its end. Takes every setting as a flag (--learning_rate 1e-4)."""
+    """Launch a run and follow it to its end. Takes every setting as a flag; `sftkit settings` lists them."""
     from sftkit.demo import follow, shown
-    from sftkit.runs import launch as start
 
-    run = start(_config(context), runs_dir=runs_dir)
+    run = _launched(context, runs_dir)
     console.print(f"run folder  {shown(run.folder)}", soft_wrap=True)
     follow(run)
     console.print(f"tuned model {shown(run.model_path)}", soft_wrap=True)
@@ -67,10 +78,8 @@ def train(context: typer.Context, runs_dir: RunsDir = Path("runs")) -> None:
 
 @app.command(context_settings=SETTINGS)
 def launch(context: typer.Context, runs_dir: RunsDir = Path("runs")) -> None:
-    """Launch a run and leave it running. Takes every setting as a flag."""
-    from sftkit.runs import launch as start
-
-    run = start(_config(context), runs_dir=runs_dir)
+    """Launch a run and leave it running. Takes every setting as a flag; `sftkit settings` lists them."""
+    run = _launched(context, runs_dir)
     console.print(f"{run.folder}\nstop it with a checkpoint: sftkit runs --stop {run.id}", soft_wrap=True)
 
 
@@ -84,28 +93,48 @@ def runs(
     from sftkit.runs import list_runs, load_run
 
     if stop:
-        run = load_run(runs_dir / stop)
+        run = load_run(_one(runs_dir, stop))
         over = run.status.state if run.status.ended else ""
         run.stop()
-        console.print(
-            f"{stop} is over: {over}" if over else f"{stop} will save a checkpoint and stop at its next step"
-        )
+        done = f"is over: {over}" if over else "will save a checkpoint and stop at its next step"
+        console.print(f"{run.id} {done}", markup=False)
     if resume:
-        load_run(runs_dir / resume).resume()
-        console.print(f"{resume} goes on")
+        run = load_run(_one(runs_dir, resume)).resume()
+        console.print(f"{run.id} goes on", markup=False)
+    if stop or resume:
+        return
     frame = list_runs(runs_dir)
     if frame.empty:
-        console.print(f"no runs in {runs_dir} yet; `sftkit launch` starts one")
+        console.print(f"no runs in {runs_dir} yet; `sftkit launch` starts one", markup=False)
         return
-    table = Table(*(str(column) for column in frame.columns))
-    for row in frame.itertuples(index=False):
-        table.add_row(*("" if value is None or value != value else str(value) for value in row))
+    table = Table("run", "state", "step", "loss", "time", "MB", box=None)
+    for row in frame.itertuples():
+        loss = "" if row.loss != row.loss else f"{row.loss:.4g}"
+        step = f"{row.step}/{row.total_steps or '?'}"
+        cells = (row.id, row.state, step, loss, f"{row.seconds:.0f} s", f"{row.size / 1e6:.0f}")
+        table.add_row(*(Text(cell, overflow="fold") for cell in cells))
+    console.print(table)
+
+
+def _one(runs_dir: Path, start: str) -> Path:
+    """The run folder of that name, or the only one whose name begins so."""
+    found = [path for path in runs_dir.glob("*/run.json") if path.parent.name.startswith(start)]
+    return found[0].parent if len(found) == 1 else runs_dir / start
+
+
+@app.command()
+def settings() -> None:
+    """Every setting of a run: its flag, its default, what it is."""
+    table = Table("flag", "default", "", box=None)
+    for name, field in SFTConfig.model_fields.items():
+        default = "needed" if field.is_required() else "" if field.default is None else str(field.default)
+        table.add_row(f"--{name}", default, field.description)
     console.print(table)
 
 
 @app.command(context_settings=SETTINGS)
 def doctor(context: typer.Context) -> None:
-    """What preflight finds wrong, doubtful or worth knowing about these settings; nothing is started."""
+    """What preflight finds wrong, doubtful or worth knowing about settings given as flags; nothing is started."""
     from sftkit.demo import show_findings
     from sftkit.runs import preflight
 

@@ -114,6 +114,8 @@ def parse(text: str) -> dict[str, Any]:
             unused.append(flag)
         else:
             faults.append(Fault(f"--{flag}", "there is no such flag.", _nearest(flag)))
+    if not _flags(words):
+        faults.append(Fault("", "this is no launch command: it has no --flag.", "Paste the whole script."))
     if faults:
         raise ConfigError(faults)
     if devices_times > 1:
@@ -171,7 +173,7 @@ def _flag_text(flag: str, setting: str, value: Any) -> str:
 
 def _words(text: str) -> tuple[str, list[str]]:
     """The program's name and the words after it; fences, comments, continuations and launcher flags are left behind."""
-    command = re.sub(r"(?m)^[ \t]*```.*$", "", text)
+    command = re.sub(r"(?m)^[ \t]*```.*$", "", _here_document(text))
     command = re.sub(r"\\[ \t]*\r?\n", " ", command)
     command = re.sub(r"\$'((?:[^'\\]|\\.)*)'", _ansi_quoted, command)
     try:
@@ -183,6 +185,12 @@ def _words(text: str) -> tuple[str, list[str]]:
     # A value may look like a program: --save_path out/train_sft
     program = [i for i, word in enumerate(words) if PROGRAM.search(word) and not _wants_value(words[:i])]
     return (words[program[-1]], words[program[-1] + 1 :]) if program else ("", words)
+
+
+def _here_document(text: str) -> str:
+    """The command inside `read … <<EOF`, as OpenRLHF's example scripts write it; any other text as it is."""
+    found = re.search(r"<<-?[ \t]*(['\"]?)(\w+)\1[^\n]*\n(.*?)\n[ \t]*\2\b", text, flags=re.DOTALL)
+    return found[3] if found and "train_sft" in found[3] else text
 
 
 def _wants_value(before: list[str]) -> bool:

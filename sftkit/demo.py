@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from tqdm.auto import tqdm
@@ -16,6 +17,9 @@ from tqdm.auto import tqdm
 from sftkit.config import SFTConfig
 from sftkit.errors import ConfigError, LaunchError, RunError
 from sftkit.runs import Finding, Run, launch, preflight
+
+if TYPE_CHECKING:
+    from sftkit.generation import Generations
 
 # What the tiny model learns the small world with: found by trying, see data/README.md.
 SETTINGS = {
@@ -73,6 +77,7 @@ def main_job(data: Path, runs_dir: Path, console: Console) -> Run:
     models = {"base": config.pretrain, "tuned": run}
     answers = generate(models, config.eval_dataset, max_new_tokens=MAX_NEW_TOKENS)
     answers.save(run.folder / "answers.parquet")
+    show_examples(answers, console)
 
     console.rule("5  Judge")
     store = RatingStore(f"sqlite:///{run.folder / 'ratings.db'}")
@@ -98,7 +103,8 @@ def show_findings(findings: list[Finding], console: Console) -> None:
         )
     stops = [finding for finding in findings if finding.level == "stop"]
     if stops:
-        raise LaunchError(f"{len(stops)} finding(s) stop the run; nothing was started.", stops)
+        count = "One finding stops" if len(stops) == 1 else f"{len(stops)} findings stop"
+        raise LaunchError(f"{count} the run; nothing was started.", stops)
     if not findings:
         console.print("nothing to complain about")
 
@@ -129,13 +135,13 @@ def follow(run: Run) -> None:
 
 def _advance(bar: tqdm, run: Run, status: object) -> None:
     bar.total = status.total_steps or None
+    # Before the first step there is nothing to count, only time to show.
+    bar.bar_format = None if status.step else "{desc}loading model and data, {elapsed}"
     bar.set_description(status.state, refresh=False)
     metrics = run.metrics()
     if len(metrics) and "loss" in metrics and metrics["loss"].notna().any():
         last = metrics[metrics["loss"].notna()].iloc[-1]
-        bar.set_postfix(
-            loss=f"{last['loss']:.3f}", tokens_s=f"{last['tokens_per_second']:.0f}", refresh=False
-        )
+        bar.set_postfix_str(f"loss {last['loss']:.3f}", refresh=False)
     bar.update((status.step or 0) - bar.n)
     bar.refresh()
 
@@ -148,6 +154,21 @@ def draw_curve(run: Run) -> tuple[Path, Path]:
     loss_png(run, png)
     loss_html(run, html)
     return png, html
+
+
+def show_examples(answers: Generations, console: Console, count: int = 3) -> None:
+    """What the models say to the first prompts, a line each."""
+    for prompt in answers.prompts.head(count).itertuples():
+        console.print(f"\n{_line(prompt.prompt[-1]['content'])}", markup=False, style="bold")
+        for model in answers.models:
+            said = _line(answers.response(prompt.prompt_id, model))
+            console.print(f"  {model:<6} {said}", markup=False)
+
+
+def _line(text: str, width: int = 70) -> str:
+    """A text on one line, without what a terminal would obey."""
+    flat = "".join(c if c.isprintable() else " " for c in text)
+    return flat if len(flat) <= width else flat[: width - 1] + "…"
 
 
 def show_where(run: Run, seconds: float, console: Console) -> None:

@@ -146,3 +146,17 @@ def test_ansi_quoted_templates_as_openrlhf_users_write_them():
 def test_no_gpus_named_is_none_in_every_spelling():
     config = SFTConfig(pretrain="m", dataset="d", gpus=())
     assert config.gpus is None and SFTConfig.from_command(config.to_command()) == config
+
+
+def test_openrlhf_example_scripts_wrap_the_command_in_a_here_document():
+    script = (
+        "set -x\n\nread -r -d '' training_commands <<EOF"
+        + SEED.rstrip()
+        + '\nEOF\n    # --packing_samples\n\nif [[ ${1} != "slurm" ]]; then\n    deepspeed --module $training_commands\nfi\n'
+    )
+    assert SFTConfig.from_command(script) == SFTConfig.from_command(SEED)
+
+
+def test_what_is_no_command_is_said_to_be_none():
+    with pytest.raises(ConfigError, match="no launch command"):
+        SFTConfig.from_command("hello")

@@ -211,7 +211,7 @@ class Judge:
                     refused.append(refusal)
                     if not answered and len(refused) >= GIVE_UP:
                         raise JudgeError(
-                            f"{len(refused)} calls failed and none was answered. The last: {refusal}"
+                            f"{len(refused)} calls to {self.base_url or 'OpenAI'} failed and none was answered. The last: {refusal}"
                         )
 
         async with client:

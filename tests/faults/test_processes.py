@@ -169,8 +169,8 @@ time.sleep(600)
 def test_the_launching_process_dies_and_the_run_goes_on(fake_worker, settings, tmp_path, monkeypatch, death):
     monkeypatch.setenv("FAKE_STEPS", "30")
     command = [sys.executable, "-c", LAUNCH, settings.pretrain, settings.dataset, str(tmp_path / "runs")]
-    # Whoever runs the tests may ignore SIGHUP (nohup does), and children inherit that.
-    heed = partial(signal.signal, signal.SIGHUP, signal.SIG_DFL)
+    # Whoever runs the tests may ignore signals (nohup does, and a job in the background), and children inherit that.
+    heed = partial(signal.signal, death, signal.SIG_DFL) if death != signal.SIGKILL else None
     kernel = subprocess.Popen(
         command, stdout=subprocess.PIPE, text=True, start_new_session=True, preexec_fn=heed
     )
