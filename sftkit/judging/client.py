@@ -318,12 +318,14 @@ def run_apart(work: Coroutine[Any, Any, None]) -> None:
     """
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="sftkit-judge", daemon=True)
-    thread.start()
-    future = asyncio.run_coroutine_threadsafe(work, loop)
+    future = None
     try:
+        thread.start()
+        future = asyncio.run_coroutine_threadsafe(work, loop)
         future.result()
     finally:
-        future.cancel()
+        if future is not None:
+            future.cancel()
         asyncio.run_coroutine_threadsafe(_drain(), loop).result(timeout=10)
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
