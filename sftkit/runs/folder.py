@@ -34,11 +34,16 @@ def create(runs_dir: Path, name: str) -> Path:
     raise FileExistsError(f"{runs_dir} already holds 9,999 runs named {stem}")
 
 
-def write_json(path: Path, value: Any) -> None:
+def write_text(path: Path, text: str) -> None:
     """Replace `path` in one stroke: a reader sees the old text or the new, never half."""
     part = path.with_name(f".{path.name}.{os.getpid()}")
-    part.write_text(json.dumps(value, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    part.write_text(text, encoding="utf-8")
     os.replace(part, path)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Replace `path` by `value` as JSON, in one stroke."""
+    write_text(path, json.dumps(value, ensure_ascii=False, indent=1) + "\n")
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -54,7 +59,7 @@ def write_status(
     folder: Path, state: str, reason: str = "", *, step: int | None = None, total: int | None = None
 ) -> None:
     """Replace status.json; step and total_steps stay as they were unless given."""
-    before = read_json(folder / STATUS)
+    before = read_json(folder / STATUS) if step is None or total is None else {}
     write_json(
         folder / STATUS,
         {
@@ -116,14 +121,22 @@ def tail(path: Path, lines: int, *, block: int = 65_536) -> str:
     return "\n".join(text.decode("utf-8", errors="replace").rstrip("\n").split("\n")[-lines:])
 
 
-def newest_checkpoint(checkpoints: Path) -> Path | None:
-    """The complete checkpoint with the highest step (`step-N`; one being written has a name with a dot in front)."""
+def complete_checkpoints(folder: Path) -> list[Path]:
+    """The complete checkpoints (`step-N`), by rising step.
+
+    One being written has a name with a dot in front; other names (a user's step-9.keep) are left alone.
+    """
     found = [
         (int(match[1]), path)
-        for path in _entries(checkpoints)
+        for path in _entries(folder)
         if (match := re.fullmatch(r"step-(\d+)", path.name))
     ]
-    return max(found)[1] if found else None
+    return [path for _, path in sorted(found)]
+
+
+def newest_checkpoint(folder: Path) -> Path | None:
+    """The complete checkpoint with the highest step."""
+    return next(reversed(complete_checkpoints(folder)), None)
 
 
 def _entries(folder: Path) -> list[Path]:

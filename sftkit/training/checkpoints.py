@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ import torch.distributed as dist
 
 from sftkit.config import SFTConfig
 from sftkit.errors import RunError
+from sftkit.runs import folder as disk
 
 # Settings that a trained weight depends on, beside the data and the model.
 TRAINED_WITH = (
@@ -56,17 +56,6 @@ def _model_identity(pretrain: str) -> str:
     return digest.hexdigest()
 
 
-def complete(folder: Path) -> list[Path]:
-    """The complete checkpoints, by rising step. Other names (a user's step-9.keep) are left alone."""
-    found = [(int(match[1]), path) for path in folder.glob("step-*") if (match := re.fullmatch(r"step-(\d+)", path.name))]  # fmt: skip
-    return [path for _, path in sorted(found)]
-
-
-def newest(folder: Path) -> Path | None:
-    """The complete checkpoint with the highest step."""
-    return next(reversed(complete(folder)), None)
-
-
 def save(engine: Any, folder: Path, state: dict[str, Any], keep: int) -> Path:
     """Write `folder`/step-N for all ranks under a name with a dot, then rename it. Keeps the newest `keep`."""
     rank, step = dist.get_rank(), state["step"]
@@ -82,7 +71,7 @@ def save(engine: Any, folder: Path, state: dict[str, Any], keep: int) -> Path:
     if rank == 0:
         (part / "checkpoint.json").write_text(json.dumps(state, indent=1), encoding="utf-8")
         os.replace(part, whole)
-        for old in complete(folder)[:-keep]:
+        for old in disk.complete_checkpoints(folder)[:-keep]:
             shutil.rmtree(old, ignore_errors=True)
     dist.barrier()
     return whole
@@ -93,7 +82,7 @@ def to_go_on_from(folder: Path, identity: dict[str, Any], go_on: bool) -> tuple[
 
     Raises `RunError` when it belongs to another run, and when a new run would mix its checkpoints with those there.
     """
-    path = newest(folder)
+    path = disk.newest_checkpoint(folder)
     if path is None:
         return None, {"step": 0, "tokens": 0, "seconds": 0.0, "identity": identity}
     if not go_on:

@@ -16,12 +16,13 @@ import transformers
 from sftkit.config import SFTConfig
 from sftkit.data import Encoder
 from sftkit.errors import ConfigError, Fault
+from sftkit.runs import folder as disk
 
 
 def target(config: SFTConfig, run_folder: Path) -> Path:
     """Where the model goes. Raises `ConfigError` before any training when that place must not be overwritten."""
     if config.save_path is None:
-        return run_folder / "model"
+        return run_folder / disk.MODEL
     path = Path(config.save_path).absolute()
     if Path(config.pretrain).is_dir() and path.resolve() == Path(config.pretrain).resolve():
         raise ConfigError(

@@ -24,6 +24,7 @@ import torch.distributed as dist
 from sftkit import data
 from sftkit.config import SFTConfig
 from sftkit.errors import ConfigError, DataError, Fault, RunError
+from sftkit.runs import folder as disk
 from sftkit.training import checkpoints, communication, evaluation, export
 from sftkit.training import engine as deepspeed_engine
 from sftkit.training.batches import Micro, Order, Rows, deal
@@ -38,7 +39,7 @@ def train(files: RunFiles) -> None:
     config = SFTConfig.from_dict(run["config"])
     refuse_unsupported(config)
     model_path = export.target(config, files.folder)
-    checkpoint_folder = Path(config.ckpt_path) if config.ckpt_path else files.folder / "checkpoints"
+    checkpoint_folder = Path(config.ckpt_path) if config.ckpt_path else files.folder / disk.CHECKPOINTS
 
     device, rank, ranks = communication.start()
     files.say(f"{ranks} process{'es' if ranks > 1 else ''} ({communication.name_of(device)}), ZeRO stage {config.zero_stage}.")  # fmt: skip
@@ -171,7 +172,7 @@ def require_finite(what: str, value: float, step: int, checkpoint_folder: Path) 
     if not math.isfinite(value):
         raise RunError(
             f"{what} became {value} at step {step}, so the run was ended before it could spoil the weights further."
-            f" Last checkpoint: {checkpoints.newest(checkpoint_folder) or 'none'}."
+            f" Last checkpoint: {disk.newest_checkpoint(checkpoint_folder) or 'none'}."
             " Try a lower learning_rate, a longer warm-up, or bf16=False."
         )
 

@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 import traceback
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from sftkit.runs import folder as disk
+
 HEARTBEAT = 0.5  # seconds; whoever watches takes a status that stays old for a hang
-
-
-def replace(path: Path, text: str) -> None:
-    """Write `path` so that readers see the old text or the new, never half of it."""
-    part = path.with_name(f".{path.name}.{os.getpid()}")
-    part.write_text(text, encoding="utf-8")
-    os.replace(part, path)
 
 
 @dataclass
@@ -32,7 +26,7 @@ class RunFiles:
 
     def settings(self) -> dict[str, Any]:
         """What `run.json` says of the run."""
-        return json.loads((self.folder / "run.json").read_text(encoding="utf-8"))
+        return json.loads((self.folder / disk.RUN).read_text(encoding="utf-8"))
 
     def say(self, text: str) -> None:
         """A line of the log, said once."""
@@ -43,8 +37,7 @@ class RunFiles:
         """Replace `status.json`."""
         if self.rank == 0:
             self._beat = time.monotonic()
-            words = {"state": state, "step": self.step, "total_steps": self.total_steps}
-            replace(self.folder / "status.json", json.dumps({**words, "reason": reason, "updated": time.time()}, ensure_ascii=False))  # fmt: skip
+            disk.write_status(self.folder, state, reason, step=self.step, total=self.total_steps)
 
     def beat(self) -> None:
         """Show that the run is alive, between steps too."""
@@ -54,20 +47,20 @@ class RunFiles:
     def metrics(self, line: dict[str, Any]) -> None:
         """Add one line to `metrics.jsonl`, whole: a line is one write."""
         if self.rank == 0:
-            with (self.folder / "metrics.jsonl").open("ab", buffering=0) as file:
+            with (self.folder / disk.METRICS).open("ab", buffering=0) as file:
                 file.write((json.dumps(line) + "\n").encode())
 
     def forget_metrics_after(self, step: int) -> None:
         """Drop what was logged after the checkpoint that the run goes on from."""
-        path = self.folder / "metrics.jsonl"
+        path = self.folder / disk.METRICS
         if self.rank == 0 and path.exists():
             lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-            replace(path, "".join(line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= step))  # fmt: skip
+            disk.write_text(path, "".join(line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= step))  # fmt: skip
 
     @property
     def stop_asked(self) -> bool:
         """Somebody asks for a checkpoint and an end (`Run.stop`)."""
-        return (self.folder / "stop").exists()
+        return (self.folder / disk.STOP).exists()
 
     def error(self, error: BaseException) -> None:
         """Leave this rank's last words: the supervisor reads them."""
@@ -77,4 +70,4 @@ class RunFiles:
             "traceback": "".join(traceback.format_exception(error)),
             "time": time.time(),
         }
-        replace(self.folder / f"error-rank{self.rank}.json", json.dumps(words, ensure_ascii=False))
+        disk.write_json(self.folder / f"error-rank{self.rank}.json", words)

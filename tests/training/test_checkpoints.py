@@ -10,8 +10,9 @@ import pytest
 
 from sftkit.config import SFTConfig
 from sftkit.errors import RunError
+from sftkit.runs.folder import newest_checkpoint as newest
 from sftkit.training import checkpoints
-from sftkit.training.checkpoints import identity, newest, to_go_on_from
+from sftkit.training.checkpoints import identity, to_go_on_from
 from tests.conftest import write_model
 
 
