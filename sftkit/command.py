@@ -58,13 +58,30 @@ NAMES: dict[str, tuple[str, str, str]] = {
     "seed": ("seed", "train.seed", "seed"),
     "bf16": ("bf16", "", "bf16"),  # dotted: --ds.param_dtype bf16
     "flash_attn": ("flash_attn", "", ""),  # later: --attn_implementation flash_attention_2
+    "fp16": ("", "", "fp16"),
+    "attn_implementation": ("", "", ""),  # read below, with flash_attn
+    "full_determinism": ("full_determinism", "train.full_determinism_enable", "full_determinism"),
+    "dataset_probs": ("dataset_probs", "data.dataset_probs", ""),
+    "dataset_caps": ("", "", ""),
+    "dataset_split": ("dataset_split", "data.dataset_split", "dataset_train_split"),
+    "eval_split": ("eval_split", "eval.split", "dataset_test_split"),
+    "chat_template": ("", "", ""),
+    "report_to": ("", "", "report_to"),
+    "lora_dropout": ("lora_dropout", "ds.lora.dropout", "lora_dropout"),
+    "target_modules": ("target_modules", "ds.lora.target_modules", "lora_target_modules"),
+    "load_in_4bit": ("load_in_4bit", "ds.load_in_4bit", "load_in_4bit"),
+    "merge_lora": ("", "", ""),
+    "launcher": ("", "", ""),
+    "hostfile": ("", "", ""),
     "task_key": ("", "", ""),
     "gpus": ("", "", ""),
     "num_processes": ("", "", ""),
 }
 SWITCHES = frozenset(
-    "apply_chat_template packing adam_offload load_checkpoint gradient_checkpointing bf16 flash_attn".split()
+    """apply_chat_template packing adam_offload load_checkpoint gradient_checkpointing bf16 fp16 flash_attn
+    full_determinism load_in_4bit merge_lora""".split()
 )
+LISTS = frozenset("adam_betas gpus dataset_probs dataset_caps report_to target_modules".split())
 
 # What OpenRLHF's train_sft does when its script says nothing, where that differs from SFTConfig's own defaults.
 OPENRLHF_DEFAULTS: dict[str, Any] = {"max_epochs": 2, "bf16": False, "input_key": "input", "output_key": None}
@@ -80,12 +97,11 @@ PROGRAM = re.compile(r"^(?!-).*(train_sft(\.py)?|sft\.py)$|^sft$|^launch$")
 WITHOUT_SETTING = frozenset(
     """
     use_wandb wandb_org wandb_group wandb_project wandb_run_name use_tensorboard logger.wandb.key logger.wandb.org
-    logger.wandb.group logger.wandb.project logger.wandb.run_name logger.tensorboard_dir report_to local_rank
+    logger.wandb.group logger.wandb.project logger.wandb.run_name logger.tensorboard_dir local_rank
     use_liger_kernel ds.use_liger_kernel overlap_comm ds.overlap_comm zpg ds.zpg aux_loss_coef model.aux_loss_coef
-    disable_fast_tokenizer target_modules ds.lora.target_modules lora_dropout ds.lora.dropout max_ckpt_mem ckpt.max_mem
-    optim adam.eps full_determinism train.full_determinism_enable gradient_checkpointing_use_reentrant
+    disable_fast_tokenizer max_ckpt_mem ckpt.max_mem optim adam.eps gradient_checkpointing_use_reentrant
     model.gradient_checkpointing_reentrant disable_ds_ckpt ckpt.disable_ds save_hf_ckpt ckpt.save_hf use_ds_universal_ckpt
-    ds.use_universal_ckpt dataset_split eval_split data.dataset_split eval.split
+    ds.use_universal_ckpt
     """.split()
 )
 
@@ -106,8 +122,9 @@ def parse(text: str) -> dict[str, Any]:
             _store(settings, setting, flag, values, faults)
         elif flag in DTYPE:
             settings["bf16"] = bool(values) and values[0] in {"bf16", "bfloat16"}
+            settings["fp16"] = bool(values) and values[0] in {"fp16", "float16"}
         elif flag in ATTENTION:
-            settings["flash_attn"] = bool(values) and values[0].startswith("flash_attention")
+            _store_attention(settings, values[0] if values else "")
         elif flag == "gradient_accumulation_steps" and values:
             devices_times = int(values[0]) if values[0].isdigit() else 1
         elif flag in WITHOUT_SETTING:
@@ -138,9 +155,8 @@ def write(settings: dict[str, Any], target: str, *, processes: int = 1) -> str:
         if column == 1 and setting == "bf16":
             words.append(f"--ds.param_dtype {'bf16' if value else 'fp32'}")
         elif setting == "flash_attn" and column in (1, 2):
-            words += (
-                [f"--{'ds.' if column == 1 else ''}attn_implementation flash_attention_2"] if value else []
-            )
+            if code := _attention_code(settings):
+                words.append(f"--{'ds.' if column == 1 else ''}attn_implementation {code}")
         elif column == 2 and value in (-1, 0) and setting in {"save_steps", "eval_steps", "lora_rank"}:
             continue  # TRL says "never" by leaving the flag out
         elif column is None or (flag and value is not None and value is not False):
@@ -149,6 +165,12 @@ def write(settings: dict[str, Any], target: str, *, processes: int = 1) -> str:
         rows = settings["micro_train_batch_size"] * processes
         words.append(f"--gradient_accumulation_steps {max(1, settings['train_batch_size'] // rows)}")
     return " \\\n   ".join([program, *words])
+
+
+def _attention_code(settings: dict[str, Any]) -> str:
+    """What other programs call our choice of attention; empty for their default."""
+    chosen = settings.get("attn_implementation", "auto")
+    return chosen if chosen != "auto" else "flash_attention_2" if settings["flash_attn"] else ""
 
 
 def _target(target: str) -> tuple[str, int | None]:
@@ -222,14 +244,23 @@ def _store(settings: dict[str, Any], setting: str, flag: str, values: list[str],
         settings[setting] = True
     elif not values:
         faults.append(Fault(f"--{flag}", "has no value."))
-    elif setting in {"adam_betas", "gpus"}:
-        settings[setting] = tuple(part for value in values for part in value.split(",") if part)
+    elif setting in LISTS:
+        parts = tuple(part for value in values for part in value.split(",") if part)
+        # Words of other programs for what is our default.
+        settings[setting] = () if parts in (("all-linear",), ("none",), ("all",)) else parts
     elif len(values) > 1:
         faults.append(
             Fault(f"--{flag}", f"has {len(values)} values: {' '.join(values)}.", "Quote a value with blanks.")
         )
     else:
         settings[setting] = values[0]
+
+
+def _store_attention(settings: dict[str, Any], value: str) -> None:
+    """flash-attn 2 is what our `flash_attn` takes by itself; any other choice is kept as it stands."""
+    settings["flash_attn"] = value.startswith("flash_attention")
+    if value != "flash_attention_2":
+        settings["attn_implementation"] = value
 
 
 def _nearest(flag: str) -> str:

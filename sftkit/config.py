@@ -15,6 +15,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from sftkit import command
+from sftkit.conflicts import conflicts, split_sources
 from sftkit.errors import ConfigError, Fault
 
 GROUPS = ("model", "data", "batch", "optimizer", "deepspeed", "saving", "lora", "hardware")
@@ -42,23 +43,45 @@ class SFTConfig(BaseModel):
         ..., "model", "Folder or hub id of the model to start from.", common=True, min_length=1
     )
     flash_attn: bool = _setting(
-        False, "model", "Use flash-attn where the card and the installation have it; sdpa otherwise."
+        False, "model", "Use flash attention where the card and the installation have it; sdpa otherwise."
+    )
+    attn_implementation: Literal["auto", "flash_attention_2", "flash_attention_3", "sdpa", "eager"] = (
+        _setting(
+            "auto", "model", "Code that computes attention; auto: the fastest that is right on this machine."
+        )
     )
     gradient_checkpointing: bool = _setting(
         False, "model", "Recompute activations in the backward pass: far less memory, about a third slower."
     )
     seed: int = _setting(42, "model", "Seed of shuffling, sampling and dropout.", ge=0, le=2**32 - 1)
+    full_determinism: bool = _setting(
+        False, "model", "Only algorithms that give the same bits every time; slower on GPUs."
+    )
 
     # data
     dataset: str = _setting(
         ...,
         "data",
-        "Training data: a JSONL, JSON, CSV or Parquet file, or a hub id.",
+        "Training data: a JSONL, JSON, CSV, Parquet or Arrow file, a save_to_disk folder or a hub id; several with commas between.",
         common=True,
         min_length=1,
     )
     eval_dataset: str | None = _setting(
         None, "data", "Held-out data for the eval loss, in the same columns.", common=True
+    )
+    dataset_probs: tuple[float, ...] | None = _setting(
+        None,
+        "data",
+        "Share of each source in the mix, one number a source; empty: every row of every source.",
+    )
+    dataset_caps: tuple[int, ...] | None = _setting(
+        None, "data", "At most so many rows of each source, drawn with the seed; 0: all of it.", unit="rows"
+    )
+    dataset_split: str = _setting(
+        "train", "data", "Split to train on, where the data has splits (hub, save_to_disk).", min_length=1
+    )
+    eval_split: str | None = _setting(
+        None, "data", "Split to evaluate on; empty: validation, else test, else the only one there is."
     )
     input_key: str = _setting(
         "prompt", "data", "Column with the prompt, or with a list of messages.", common=True, min_length=1
@@ -80,15 +103,20 @@ class SFTConfig(BaseModel):
     apply_chat_template: bool = _setting(
         False, "data", "Use the chat template that the model's tokenizer brings."
     )
+    chat_template: str | None = _setting(
+        None, "data", "Chat template to use instead: a known name (chatml, llama3, zephyr …) or a jinja file."
+    )
     max_len: int = _setting(
-        2048, "data", "Longest row; what is longer is cut, and a cut answer is not taught to end.",
+        2048, "data", "Longest row; later turns that do not fit are left out whole, and a cut answer is not taught to end.",
         unit="tokens", common=True, ge=8,
     )  # fmt: skip
     max_samples: int | None = _setting(
         None, "data", "Train on at most this many rows, drawn with the seed; empty: all.", unit="rows", ge=1
     )
     packing: bool = _setting(
-        False, "data", "Fill sequences of max_len with several rows, attention kept apart per row."
+        False,
+        "data",
+        "Lay the rows of a step into as few sequences of max_len as hold them, attention kept apart per row.",
     )
 
     # batch
@@ -96,7 +124,7 @@ class SFTConfig(BaseModel):
         128, "batch", "Rows in one optimizer step, over all processes.", unit="rows", common=True, ge=1
     )
     micro_train_batch_size: int = _setting(
-        8, "batch", "Rows that one process computes at a time; smaller needs less memory.", unit="rows", common=True, ge=1
+        8, "batch", "Rows that one process computes at a time (with packing: sequences of max_len); smaller needs less memory.", unit="rows", common=True, ge=1
     )  # fmt: skip
     max_epochs: int = _setting(1, "batch", "Passes over the training data.", unit="epochs", common=True, ge=1)
 
@@ -126,6 +154,11 @@ class SFTConfig(BaseModel):
     bf16: bool = _setting(
         True, "deepspeed", "Compute in bfloat16 with fp32 master weights; off: fp32 throughout.", common=True
     )
+    fp16: bool = _setting(
+        False,
+        "deepspeed",
+        "Compute in float16 with a loss scale, for cards without bfloat16; bf16 must be off.",
+    )
     adam_offload: bool = _setting(
         False, "deepspeed", "Keep the optimizer state in the memory of the machine instead of the card's."
     )
@@ -145,24 +178,58 @@ class SFTConfig(BaseModel):
         -1, "saving", "The eval loss every so many steps; -1: once an epoch; 0: never.", unit="steps", ge=-1
     )
     logging_steps: int = _setting(
-        1, "saving", "A point on the curve every so many steps.", unit="steps", ge=1
+        1,
+        "saving",
+        "A point on the curve every so many steps; -1: once an epoch; 0: never.",
+        unit="steps",
+        ge=-1,
     )
     ckpt_path: str | None = _setting(None, "saving", "Folder for checkpoints; empty: the run's own folder.")
-    max_ckpt_num: int = _setting(3, "saving", "Checkpoints kept; older ones are deleted.", ge=1)
+    max_ckpt_num: int = _setting(
+        3, "saving", "Checkpoints kept, older ones are deleted; -1: all are kept.", ge=-1
+    )
     load_checkpoint: bool = _setting(
         False, "saving", "Go on from the newest checkpoint of the same settings and data, if there is one."
+    )
+
+    report_to: tuple[Literal["tensorboard", "wandb", "mlflow"], ...] | None = _setting(
+        None,
+        "saving",
+        "Trackers that get the metrics too: tensorboard, wandb, mlflow; keys come from the environment.",
     )
 
     # lora
     lora_rank: int = _setting(0, "lora", "Rank of the LoRA matrices; 0: all weights are trained.", ge=0)
     lora_alpha: int = _setting(16, "lora", "Scale of the LoRA update (alpha / rank).", ge=1)
+    lora_dropout: float = _setting(
+        0.0, "lora", "Share of the LoRA input that is dropped at random.", ge=0, lt=1
+    )
+    target_modules: tuple[str, ...] | None = _setting(
+        None,
+        "lora",
+        "Names of the layers that get LoRA matrices; empty: every linear layer but the output head.",
+    )
+    load_in_4bit: bool = _setting(
+        False, "lora", "QLoRA: hold the frozen weights in 4 bits (needs a GPU and bitsandbytes)."
+    )
+    merge_lora: bool = _setting(
+        True, "lora", "Export the whole model with the LoRA update in its weights; off: the adapter alone."
+    )
 
     # hardware
     gpus: tuple[int, ...] | None = _setting(
         None, "hardware", "Ids of the GPUs to use; empty: the first one, or the CPU where there is none."
     )
     num_processes: int | None = _setting(
-        None, "hardware", "Training processes; empty: one for each GPU, or one on the CPU.", ge=1
+        None, "hardware", "Training processes on all hosts; empty: one for each GPU, or one on the CPU.", ge=1
+    )
+    launcher: Literal["local", "pdsh", "slurm", "manual"] = _setting(
+        "local",
+        "hardware",
+        "Who starts the processes: this machine, DeepSpeed over pdsh, Slurm, or DeepSpeed by hand on each host.",
+    )
+    hostfile: str | None = _setting(
+        None, "hardware", "DeepSpeed's list of hosts, a line each: name slots=N (for pdsh and manual)."
     )
 
     @field_validator(
@@ -173,6 +240,13 @@ class SFTConfig(BaseModel):
         "input_template",
         "ckpt_path",
         "gpus",
+        "dataset_probs",
+        "dataset_caps",
+        "eval_split",
+        "chat_template",
+        "report_to",
+        "target_modules",
+        "hostfile",
         mode="before",
     )
     @classmethod
@@ -248,8 +322,19 @@ class SFTConfig(BaseModel):
         """How many training processes (ranks) the run has."""
         return self.num_processes or len(self.gpus or ()) or 1
 
+    @property
+    def sources(self) -> list[str]:
+        """The training sources: files, folders or hub ids."""
+        return split_sources(self.dataset)
+
+    @property
+    def eval_sources(self) -> list[str]:
+        """The held-out sources; none where there is no eval set."""
+        return split_sources(self.eval_dataset or "")
+
     def accumulation(self, processes: int | None = None) -> int:
-        """Micro-batches that one process adds up for an optimizer step (at least 1)."""
+        """Micro-batches that one process adds up for an optimizer step (at least 1). With packing, their number depends
+        on the rows of each step."""
         return max(1, self.train_batch_size // (self.micro_train_batch_size * (processes or self.processes)))
 
 
@@ -285,47 +370,3 @@ def _fault(detail: dict[str, Any]) -> Fault:
         return Fault(field, "is empty.", SFTConfig.model_fields[field].description or "")
     words = _WORDS.get(detail["type"], f"will not do: {detail['msg'].lower()}")
     return Fault(field, f"{value!r} {words.format(**detail.get('ctx', {}))}.")
-
-
-def conflicts(settings: dict[str, Any]) -> list[Fault]:
-    """Faults that only show in several settings together. `settings` may lack names: then nothing is said of those."""
-    faults = []
-    batch, micro = settings.get("train_batch_size"), settings.get("micro_train_batch_size")
-    gpus, processes = settings.get("gpus"), settings.get("num_processes")
-    if gpus and isinstance(processes, int) and len(gpus) != processes:
-        faults.append(
-            Fault("num_processes", f"{processes} processes on {len(gpus)} GPUs.", "Use one process a GPU.")
-        )
-    if gpus and len(set(gpus)) != len(gpus):
-        faults.append(Fault("gpus", f"{list(gpus)} names a GPU twice.", "Name each once."))
-    if isinstance(batch, int) and isinstance(micro, int) and micro >= 1:
-        ranks = processes if isinstance(processes, int) else len(gpus or ()) or 1
-        unit = micro * ranks
-        if batch % unit:
-            low, high = batch // unit * unit, (batch // unit + 1) * unit
-            options = f"{low} or {high}" if low else f"{high}"
-            what = f"micro_train_batch_size {micro} x {ranks} process{'es' if ranks > 1 else ''}"
-            faults.append(
-                Fault("train_batch_size", f"{batch} is no multiple of {what}.", f"Nearest: {options}.")
-            )
-    if settings.get("apply_chat_template") and settings.get("input_template"):
-        faults.append(
-            Fault("input_template", "and apply_chat_template exclude each other.", "Empty one of the two.")
-        )
-    template = settings.get("input_template")
-    if isinstance(template, str) and template.count("{}") != 1:
-        faults.append(
-            Fault("input_template", f"{template!r} needs exactly one {{}}.", "It marks the prompt's place.")
-        )
-    if settings.get("adam_offload") and settings.get("zero_stage") == 0:
-        faults.append(Fault("adam_offload", "needs zero_stage 1 or more.", "Set zero_stage=2."))
-    betas = settings.get("adam_betas")
-    if isinstance(betas, (tuple, list)) and not all(
-        isinstance(b, (int, float)) and 0 <= b < 1 for b in betas
-    ):
-        faults.append(
-            Fault(
-                "adam_betas", f"{tuple(betas)!r}: each must be at least 0 and below 1.", "Usual: 0.9, 0.95."
-            )
-        )
-    return faults

@@ -117,3 +117,36 @@ def test_faults_are_told_in_plain_words():
     assert faults["bf16"] == "bf16: 'perhaps' is neither true nor false."
     assert "is none of 'cosine_with_min_lr'" in faults["lr_scheduler"]
     assert "more than" in faults["learning_rate"]
+
+
+@pytest.mark.parametrize(
+    "settings, field",
+    [
+        ({"dataset": "a.jsonl, b.jsonl", "dataset_probs": (1.0,)}, "dataset_probs"),
+        ({"dataset_probs": (-1.0,)}, "dataset_probs"),
+        ({"dataset_probs": (float("nan"),)}, "dataset_probs"),
+        ({"dataset_caps": (5, 6)}, "dataset_caps"),
+        ({"dataset_caps": (-5,)}, "dataset_caps"),
+        ({"fp16": True}, "fp16"),
+        ({"flash_attn": True, "attn_implementation": "eager"}, "attn_implementation"),
+        ({"chat_template": "chatml", "apply_chat_template": True}, "apply_chat_template"),
+        ({"max_ckpt_num": 0}, "max_ckpt_num"),
+        ({"load_in_4bit": True}, "load_in_4bit"),
+        ({"launcher": "pdsh", "num_processes": 4}, "hostfile"),
+        ({"launcher": "slurm"}, "num_processes"),
+        ({"hostfile": "hosts"}, "hostfile"),
+        ({"report_to": ("excel",)}, "report_to.0"),
+    ],
+)
+def test_new_settings_that_cannot_work_are_refused(settings, field):
+    assert field in faults_of(**{**MINIMAL, **settings})
+
+
+def test_sources_are_separated_by_commas():
+    config = SFTConfig(**{**MINIMAL, "dataset": "a.jsonl, owner/name", "dataset_probs": (3, 1)})
+    assert config.sources == ["a.jsonl", "owner/name"]
+    assert config.eval_sources == []
+
+
+def test_with_packing_a_batch_need_not_be_a_multiple():
+    assert SFTConfig(**MINIMAL, packing=True, train_batch_size=30, micro_train_batch_size=4)
