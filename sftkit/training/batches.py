@@ -1,9 +1,4 @@
-"""Rows to micro-batches: which rows make a step, which rank computes which, and how they lie in memory.
-
-The rows of one optimizer step are drawn by shuffling; within the step they are dealt by length, so that every
-micro-batch of every rank has about the same number of tokens. Which rows share a micro-batch changes no gradient,
-because the loss is the mean over the trained tokens of the whole step.
-"""
+"""Rows as token ids: how they lie in memory, and which of them each optimizer step trains."""
 
 from __future__ import annotations
 
@@ -145,13 +140,3 @@ class Order:
             for place in range(step % self.steps_per_epoch, self.steps_per_epoch):
                 yield shuffled[place * self.batch_size : (place + 1) * self.batch_size]
             step = 0
-
-
-def deal(numbers: np.ndarray, lengths: np.ndarray, hands: int) -> list[list[int]]:
-    """Rows in `hands` groups of equal count (give or take one) and nearly equal length: longest first, to and fro."""
-    longest_first = numbers[np.argsort(-lengths[numbers], kind="stable")]
-    groups: list[list[int]] = [[] for _ in range(hands)]
-    for place, number in enumerate(longest_first.tolist()):
-        lap, seat = divmod(place, hands)
-        groups[seat if lap % 2 == 0 else hands - 1 - seat].append(number)
-    return groups

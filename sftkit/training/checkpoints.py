@@ -1,6 +1,6 @@
 """Checkpoints: complete or absent, and only for the run they belong to.
 
-checkpoints/step-N/checkpoint.json      step, tokens and seconds so far, what the run is (`identity`)
+checkpoints/step-N/checkpoint.json      step, tokens and seconds so far, what the run is (`identity`), ranks, ZeRO stage
 checkpoints/step-N/random-<rank>.pt     random state
 checkpoints/step-N/deepspeed/           weights, optimizer state, as DeepSpeed writes them
 """
@@ -20,20 +20,23 @@ import torch.distributed as dist
 from sftkit.config import SFTConfig
 from sftkit.errors import RunError
 from sftkit.runs import folder as disk
+from sftkit.training import universal
 
-# Settings that a trained weight depends on, beside the data and the model.
+TAG = "deepspeed"  # the folder in a checkpoint that DeepSpeed writes
+
+# Settings that a trained weight depends on, beside the data and the model. Ranks, ZeRO stage, micro-batches and packing
+# are not among them: they divide the work in another way, and its sum stays the same.
 TRAINED_WITH = (
-    "seed", "bf16", "train_batch_size", "micro_train_batch_size", "max_epochs", "learning_rate", "lr_scheduler",
-    "lr_warmup_ratio", "adam_betas", "l2", "max_norm", "zero_stage", "packing", "lora_rank", "lora_alpha",
+    "seed", "bf16", "fp16", "train_batch_size", "max_epochs", "learning_rate", "lr_scheduler", "lr_warmup_ratio",
+    "adam_betas", "l2", "max_norm", "lora_rank", "lora_alpha", "lora_dropout", "target_modules", "load_in_4bit",
 )  # fmt: skip
 
 
-def identity(config: SFTConfig, data: str, processes: int) -> dict[str, Any]:
+def identity(config: SFTConfig, data: str) -> dict[str, Any]:
     """What must be the same for a run to go on from a checkpoint."""
     settings = config.to_dict()
     return {
         **{name: settings[name] for name in TRAINED_WITH},
-        "processes": processes,
         "data": data,
         "model": _model_identity(config.pretrain),
     }
@@ -56,8 +59,8 @@ def _model_identity(pretrain: str) -> str:
     return digest.hexdigest()
 
 
-def save(engine: Any, folder: Path, state: dict[str, Any], keep: int) -> Path:
-    """Write `folder`/step-N for all ranks under a name with a dot, then rename it. Keeps the newest `keep`."""
+def save(engine: Any, folder: Path, state: dict[str, Any], config: SFTConfig) -> Path:
+    """Write `folder`/step-N for all ranks under a name with a dot, then rename it. Keeps the newest `max_ckpt_num`."""
     rank, step = dist.get_rank(), state["step"]
     part, whole = folder / f".step-{step}", folder / f"step-{step}"
     if rank == 0:
@@ -65,14 +68,18 @@ def save(engine: Any, folder: Path, state: dict[str, Any], keep: int) -> Path:
             shutil.rmtree(left_behind, ignore_errors=True)
         part.mkdir(parents=True)
     dist.barrier()
-    engine.save_checkpoint(str(part), tag="deepspeed", save_latest=False)
+    # What LoRA leaves frozen is on disk already, in the model's own folder.
+    frozen = config.lora_rank > 0
+    engine.save_checkpoint(str(part), tag=TAG, save_latest=False, exclude_frozen_parameters=frozen)
     torch.save(_random_state(), part / f"random-{rank}.pt")
     dist.barrier()
     if rank == 0:
-        (part / "checkpoint.json").write_text(json.dumps(state, indent=1), encoding="utf-8")
+        shape = {"ranks": dist.get_world_size(), "zero_stage": config.zero_stage}
+        (part / "checkpoint.json").write_text(json.dumps(state | shape, indent=1), encoding="utf-8")
         os.replace(part, whole)
-        for old in disk.complete_checkpoints(folder)[:-keep]:
-            shutil.rmtree(old, ignore_errors=True)
+        if config.max_ckpt_num > 0:
+            for old in disk.complete_checkpoints(folder)[: -config.max_ckpt_num]:
+                shutil.rmtree(old, ignore_errors=True)
     dist.barrier()
     return whole
 
@@ -99,10 +106,26 @@ def to_go_on_from(folder: Path, identity: dict[str, Any], go_on: bool) -> tuple[
     return path, state
 
 
-def load(engine: Any, path: Path) -> None:
-    """Put the weights, the optimizer's state and the random state of `path` into this rank."""
-    engine.load_checkpoint(str(path), tag="deepspeed", load_lr_scheduler_states=False)
-    _set_random_state(torch.load(path / f"random-{dist.get_rank()}.pt", weights_only=True))
+def load(engine: Any, path: Path, state: dict[str, Any], config: SFTConfig) -> str:
+    """Put the weights, the optimizer's state and the random state of `path` into this rank. `state`: its checkpoint.json.
+
+    Returns what was changed on the way, in words: the checkpoint may come from other numbers of ranks and ZeRO stages.
+    """
+    ranks, stage = dist.get_world_size(), config.zero_stage
+    if (state["ranks"], state["zero_stage"]) == (ranks, stage):
+        engine.load_checkpoint(
+            str(path), tag=TAG, load_lr_scheduler_states=False, load_module_strict=config.lora_rank == 0
+        )
+        changed = ""
+    else:
+        universal.load(engine, path / TAG, state["zero_stage"])
+        changed = (
+            f" (of {state['ranks']} ranks at ZeRO stage {state['zero_stage']}, for {ranks} at stage {stage})"
+        )
+    random = path / f"random-{dist.get_rank()}.pt"
+    if random.exists():  # ranks that were not there before begin with the seed
+        _set_random_state(torch.load(random, weights_only=True))
+    return changed
 
 
 def _difference(name: str, then: dict[str, Any], now: dict[str, Any]) -> str:

@@ -15,8 +15,15 @@ import deepspeed.ops
 import torch.distributed as dist
 
 
-def start() -> tuple[torch.device, int, int]:
-    """Join the other ranks. Returns this rank's device, its number, and how many there are."""
+def start(deterministic: bool = False) -> tuple[torch.device, int, int]:
+    """Join the other ranks. Returns this rank's device, its number, and how many there are.
+
+    `deterministic`: only algorithms that give the same bits every time (torch.use_deterministic_algorithms).
+    """
+    if deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        os.environ.setdefault("FLASH_ATTENTION_DETERMINISTIC", "1")
+        torch.use_deterministic_algorithms(True)
     local = int(os.environ["LOCAL_RANK"])
     if torch.cuda.is_available():
         device = torch.device("cuda", local)

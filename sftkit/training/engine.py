@@ -13,7 +13,8 @@ from sftkit.config import SFTConfig
 
 
 def start(model: nn.Module, config: SFTConfig, processes: int, device: torch.device) -> Any:
-    """A DeepSpeed engine around `model`."""
+    """A DeepSpeed engine around `model`. Its accumulation is in the loop's hands: a step has as many micro-batches as its
+    rows need."""
     engine, *_ = deepspeed.initialize(
         model=model,
         optimizer=adamw(model, config),
@@ -24,20 +25,18 @@ def start(model: nn.Module, config: SFTConfig, processes: int, device: torch.dev
 
 
 def deepspeed_config(config: SFTConfig, processes: int, device: torch.device) -> dict[str, Any]:
-    """The dictionary that DeepSpeed wants.
-
-    At stage 0 the loop clips by itself, for DeepSpeed does not tell the norm there.
-    """
+    """The dictionary that DeepSpeed wants. Its batch sizes only have to agree with each other: it feeds no data here."""
     zero: dict[str, Any] = {"stage": config.zero_stage, "stage3_gather_16bit_weights_on_model_save": True}
     if config.adam_offload and device.type == "cuda":
         zero["offload_optimizer"] = {"device": "cpu", "pin_memory": True}
     return {
-        "train_batch_size": config.train_batch_size,
-        "train_micro_batch_size_per_gpu": config.micro_train_batch_size,
-        "gradient_accumulation_steps": config.accumulation(processes),
-        "gradient_clipping": config.max_norm if config.zero_stage else 0.0,
+        "train_batch_size": processes,
+        "train_micro_batch_size_per_gpu": 1,
+        "gradient_accumulation_steps": 1,
+        "gradient_clipping": 0.0 if clips_here(config) else config.max_norm,
         "zero_optimization": zero,
         "bf16": {"enabled": config.bf16 and config.zero_stage > 0},
+        "fp16": {"enabled": config.fp16},
         # Sums of many micro-batches lose too much in bfloat16.
         "data_types": {"grad_accum_dtype": "fp32"},
         "zero_force_ds_cpu_optimizer": False,  # a client AdamW needs no compiler
@@ -77,14 +76,20 @@ def learning_rate(config: SFTConfig, step: int, steps: int) -> float:
     return peak * (lowest + (1 - lowest) * 0.5 * (1 + math.cos(math.pi * done)))
 
 
-def clip_at_stage_0(engine: Any, config: SFTConfig) -> float | None:
-    """Clip the gradients (already summed over the ranks) where DeepSpeed does not. Returns their norm before it."""
-    if config.zero_stage:
-        return None
-    limit = config.max_norm or math.inf
-    return float(torch.nn.utils.clip_grad_norm_(engine.module.parameters(), limit))
+def clips_here(config: SFTConfig) -> bool:
+    """At stage 0 the loop clips by itself, for DeepSpeed does not tell the norm there (but with fp16's loss scale)."""
+    return config.zero_stage == 0 and not config.fp16
 
 
-def gradient_norm(engine: Any) -> float:
-    """The norm of the last step's gradient before clipping."""
+def update(engine: Any, config: SFTConfig) -> float:
+    """Clip the gradients and change the weights. Returns the gradient's norm before clipping; NaN, and unchanged weights,
+    where fp16's loss scale was too large for this step and has been lowered."""
+    if clips_here(config):
+        weights = [weight for weight in engine.module.parameters() if weight.requires_grad]
+        norm = torch.nn.utils.clip_grad_norm_(weights, config.max_norm or math.inf, foreach=True)
+        engine.step()
+        return float(norm)
+    engine.step()
+    if config.fp16 and engine.was_step_applied() is False:
+        return math.nan
     return float(engine.get_global_grad_norm())

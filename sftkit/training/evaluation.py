@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -10,18 +9,18 @@ import numpy as np
 import torch
 import torch.distributed as dist
 
-from sftkit.training.batches import Rows, deal
+from sftkit.config import SFTConfig
+from sftkit.training.batches import Rows
+from sftkit.training.packing import hands
 
 
 @torch.no_grad()
-def evaluate(engine: Any, rows: Rows, micro_size: int, beat: Callable[[], None]) -> dict[str, Any]:
+def evaluate(engine: Any, rows: Rows, config: SFTConfig, beat: Callable[[], None]) -> dict[str, Any]:
     """`{"eval_loss", "eval_loss_by_task"}` over all ranks; tasks only where the data has them."""
     ranks, rank = dist.get_world_size(), dist.get_rank()
-    rounds = math.ceil(len(rows) / (micro_size * ranks))  # every rank computes equally often, as ZeRO-3 needs
-    hands = deal(np.arange(len(rows)), rows.lengths, rounds * ranks)
     sums = torch.zeros(2, len(rows.groups), dtype=torch.float64, device=engine.device)
     engine.eval()
-    for hand in hands[rank::ranks]:
+    for hand in hands(np.arange(len(rows)), rows.lengths, config, ranks)[rank]:
         micro = rows.micro(hand, engine.device)
         losses = engine(micro).double()
         if not micro.empty:

@@ -2,7 +2,7 @@
 
 What is minimised in each optimizer step is the mean cross-entropy over all trained tokens of the step, whatever the
 number of ranks and micro-batches: the trained tokens are counted before, every micro-batch contributes the sum of its
-losses divided by that count, and DeepSpeed's averaging (over accumulation and ranks) is multiplied out.
+losses divided by that count, and DeepSpeed's averaging over the ranks is multiplied out.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ import torch.distributed as dist
 
 from sftkit import data
 from sftkit.config import SFTConfig
-from sftkit.errors import ConfigError, DataError, Fault, RunError
+from sftkit.errors import DataError, RunError
 from sftkit.runs import folder as disk
-from sftkit.training import checkpoints, communication, evaluation, export
+from sftkit.training import checkpoints, communication, evaluation, export, packing
 from sftkit.training import engine as deepspeed_engine
-from sftkit.training.batches import Micro, Order, Rows, deal
+from sftkit.training.batches import Micro, Order, Rows
 from sftkit.training.model import load_model
 from sftkit.training.run_files import RunFiles
 
@@ -37,24 +37,23 @@ def train(files: RunFiles) -> None:
     run = files.settings()
     os.chdir(run.get("cwd") or ".")  # paths in the settings are relative to where the run was launched
     config = SFTConfig.from_dict(run["config"])
-    refuse_unsupported(config)
     model_path = export.target(config, files.folder)
     checkpoint_folder = Path(config.ckpt_path) if config.ckpt_path else files.folder / disk.CHECKPOINTS
 
-    device, rank, ranks = communication.start()
+    device, rank, ranks = communication.start(config.full_determinism)
     files.say(f"{ranks} process{'es' if ranks > 1 else ''} ({communication.name_of(device)}), ZeRO stage {config.zero_stage}.")  # fmt: skip
     torch.manual_seed(config.seed + rank)
     rows, eval_rows, encoder = load_rows(files, config)
     order = Order(len(rows), config.train_batch_size, config.max_epochs, config.seed)
-    identity = checkpoints.identity(config, rows.digest, ranks)
+    identity = checkpoints.identity(config, rows.digest)
     go_on = bool(run.get("resume") or config.load_checkpoint)
     checkpoint, state = checkpoints.to_go_on_from(checkpoint_folder, identity, go_on)
     engine = deepspeed_engine.start(
         load_model(config, device, rows.largest_id, files.say), config, ranks, device
     )
     if checkpoint:
-        checkpoints.load(engine, checkpoint)
-        files.say(f"Going on from {checkpoint}.")
+        changed = checkpoints.load(engine, checkpoint, state, config)
+        files.say(f"Going on from {checkpoint}{changed}.")
     files.step, files.total_steps = state["step"], order.steps
     files.forget_metrics_after(files.step)
     files.status("running")
@@ -74,7 +73,7 @@ def train(files: RunFiles) -> None:
             files.metrics({**line, "grad_norm": outcome.grad_norm, **progress.line(device)})
             files.status("running")
         if eval_rows and due(config.eval_steps, files.step, order.steps_per_epoch):
-            scores = evaluation.evaluate(engine, eval_rows, config.micro_train_batch_size, files.beat)
+            scores = evaluation.evaluate(engine, eval_rows, config, files.beat)
             require_finite("the eval loss", scores["eval_loss"], files.step, checkpoint_folder)
             files.metrics({"step": files.step, "epoch": epoch, **scores})
             files.say(f"Step {files.step}: eval loss {scores['eval_loss']:.4f}.")
@@ -82,7 +81,7 @@ def train(files: RunFiles) -> None:
         if stopping or (config.save_steps > 0 and files.step % config.save_steps == 0):
             files.status("stopping" if stopping else "running")
             state |= {"step": files.step, "tokens": progress.tokens, "seconds": progress.seconds}
-            saved = checkpoints.save(engine, checkpoint_folder, state, config.max_ckpt_num)
+            saved = checkpoints.save(engine, checkpoint_folder, state, config)
             files.say(f"Step {files.step}: checkpoint {saved}.")
         if stopping:
             files.status("stopped", f"stopped on request after step {files.step} of {order.steps}; the checkpoint is {saved}")  # fmt: skip
@@ -108,22 +107,19 @@ def optimizer_step(
 ) -> Outcome:
     """One update with the rows `numbers`, over all ranks. When the loss is not finite, the weights are left alone."""
     rank, ranks = dist.get_rank(), dist.get_world_size()
-    accumulation = config.accumulation(ranks)
-    hands = deal(numbers, rows.lengths, accumulation * ranks)[rank::ranks]
+    micros = packing.hands(numbers, rows.lengths, config, ranks)[rank]
     trained = int(rows.trained[numbers].sum())
     total = torch.zeros((), dtype=torch.float64, device=engine.device)
-    for hand in hands[:-1]:
-        total += forward_backward(engine, rows.micro(hand, engine.device), accumulation * ranks / trained)
-        engine.step()  # counts only; the last micro-batch updates
+    for number, micro in enumerate(micros, start=1):
+        engine.set_gradient_accumulation_boundary(number == len(micros))
+        total += forward_backward(engine, rows.micro(micro, engine.device), ranks / trained)
         files.beat()
-    total += forward_backward(engine, rows.micro(hands[-1], engine.device), accumulation * ranks / trained)
     loss, stop_asked = communication.sum_over_ranks(total / trained, files.stop_asked and rank == 0)
     if not math.isfinite(loss):
         return Outcome(loss, 0.0, False)
-    norm = deepspeed_engine.clip_at_stage_0(engine, config)
-    engine.step()
+    norm = deepspeed_engine.update(engine, config)
     files.beat()
-    return Outcome(loss, deepspeed_engine.gradient_norm(engine) if norm is None else norm, bool(stop_asked))
+    return Outcome(loss, norm, bool(stop_asked))
 
 
 def forward_backward(engine: Any, micro: Micro, scale: float) -> torch.Tensor:
@@ -131,19 +127,6 @@ def forward_backward(engine: Any, micro: Micro, scale: float) -> torch.Tensor:
     loss = engine(micro).sum() * (0.0 if micro.empty else 1.0)
     engine.backward(loss * scale)
     return loss.detach()
-
-
-def refuse_unsupported(config: SFTConfig) -> None:
-    """Settings that this version has no code for, all at once, before anything is loaded."""
-    faults = []
-    if config.lora_rank:
-        faults.append(Fault("lora_rank", "LoRA is not built yet.", "Set lora_rank=0."))
-    if config.packing:
-        faults.append(
-            Fault("packing", "is not built yet; rows are laid without padding anyway.", "Set packing=False.")
-        )
-    if faults:
-        raise ConfigError(faults)
 
 
 def load_rows(files: RunFiles, config: SFTConfig) -> tuple[Rows, Rows | None, data.Encoder]:

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sftkit.data import Encoded
-from sftkit.training.batches import Order, Rows, deal
+from sftkit.training.batches import Order, Rows
+from sftkit.training.packing import deal
 
 CPU = torch.device("cpu")
 
@@ -83,7 +84,7 @@ def test_the_order_goes_on_from_any_step(step):
 @given(st.lists(st.integers(1, 2000), min_size=1, max_size=60), st.integers(1, 9))
 def test_rows_are_dealt_evenly(lengths, hands):
     lengths = np.array(lengths)
-    groups = deal(np.arange(len(lengths)), lengths, hands)
+    groups = deal(np.arange(len(lengths)), np.array(lengths), hands)
     assert sorted(number for group in groups for number in group) == list(range(len(lengths)))
     sizes = [len(group) for group in groups]
     assert max(sizes) - min(sizes) <= 1

@@ -49,7 +49,6 @@ def test_norms_and_biases_are_not_decayed():
 
 def test_the_batch_figures_agree_with_each_other():
     """DeepSpeed asserts train = micro x accumulation x ranks, after minutes of loading."""
-    settings = config(train_batch_size=24, micro_train_batch_size=3, num_processes=2)
-    words = deepspeed_config(settings, 2, CPU)
-    assert words["gradient_accumulation_steps"] == 4
-    assert words["train_batch_size"] == 24
+    words = deepspeed_config(config(train_batch_size=24, micro_train_batch_size=3, num_processes=2), 2, CPU)
+    micro, accumulation = words["train_micro_batch_size_per_gpu"], words["gradient_accumulation_steps"]
+    assert words["train_batch_size"] == micro * accumulation * 2

@@ -12,8 +12,9 @@ from sftkit.config import SFTConfig
 from sftkit.data import read_examples
 from sftkit.data.encoding import encoder
 from sftkit.errors import ConfigError
+from sftkit.training.attention import BY_DOCUMENT
 from sftkit.training.batches import Rows
-from sftkit.training.model import BY_DOCUMENT, TokenLosses, load_model
+from sftkit.training.model import TokenLosses, load_model
 
 CPU = torch.device("cpu")
 

@@ -1,0 +1,141 @@
+"""Going on from a checkpoint with another number of ranks or another ZeRO stage: DeepSpeed's universal checkpoints.
+
+DeepSpeed cuts weights and optimizer state into as many pieces as there are ranks, in a way of its own for every stage. Its
+converter puts them together again, a folder for each weight: fp32.pt, exp_avg.pt, exp_avg_sq.pt. Here each rank then
+takes its piece of every weight, by DeepSpeed's own functions for single weights, whatever the stages before and after.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import shutil
+from argparse import Namespace
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import deepspeed
+import torch
+import torch.distributed as dist
+from deepspeed.utils import tensor_fragment
+from torch import nn
+
+from sftkit.errors import RunError
+
+STATES = ("exp_avg", "exp_avg_sq")  # what AdamW keeps of each weight, beside the number of steps
+
+
+def load(engine: Any, checkpoint: Path, zero_stage: int) -> None:
+    """Weights and optimizer state of `checkpoint` (a folder that `engine.save_checkpoint` wrote at `zero_stage`)."""
+    folder = checkpoint.parent / f".{checkpoint.name}-universal"
+    if dist.get_rank() == 0:
+        shutil.rmtree(folder, ignore_errors=True)
+        if zero_stage:
+            _convert(checkpoint, folder)
+        else:
+            _write_stage_0(checkpoint, engine.module, folder)
+    dist.barrier()
+    _restore(engine, folder / "zero")
+    dist.barrier()
+    if dist.get_rank() == 0:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def trained(module: nn.Module) -> list[tuple[str, nn.Parameter]]:
+    """Names and weights in the order in which the optimizer numbers them: matrices, then vectors (`engine.adamw`)."""
+    weights = [(name, weight) for name, weight in module.named_parameters() if weight.requires_grad]
+    return sorted(weights, key=lambda pair: _dimensions(pair[1]) <= 1)
+
+
+def _dimensions(weight: nn.Parameter) -> int:
+    return len(
+        getattr(weight, "ds_shape", weight.shape)
+    )  # ZeRO-3 leaves an empty tensor in the weight's place
+
+
+def _convert(checkpoint: Path, folder: Path) -> None:
+    from deepspeed.checkpoint import ds_to_universal
+
+    arguments = Namespace(
+        input_folder=str(checkpoint), output_folder=str(folder), num_extract_workers=1, num_merge_workers=1,
+        keep_temp_folder=False, strict=True, inject_missing_state=True,
+    )  # fmt: skip
+    with contextlib.redirect_stdout(said := io.StringIO()):
+        try:
+            ds_to_universal.main(arguments)
+        except Exception as error:
+            raise RunError(f"{checkpoint} could not be converted for another number of processes or another ZeRO stage: {error}\n{said.getvalue()}") from error  # fmt: skip
+
+
+def _write_stage_0(checkpoint: Path, module: nn.Module, folder: Path) -> None:
+    """Stage 0 has no pieces, and DeepSpeed's converter no path for it: the same files, from the optimizer's state."""
+    saved = torch.load(checkpoint / "mp_rank_00_model_states.pt", map_location="cpu", weights_only=False, mmap=True)  # fmt: skip
+    for number, (name, _) in enumerate(trained(module)):
+        place, state = folder / "zero" / name, saved["optimizer"]["state"][number]
+        place.mkdir(parents=True)
+        torch.save({"param": saved["module"][name].float()}, place / "fp32.pt")
+        for key in STATES:
+            torch.save({"param": state[key].float()}, place / f"{key}.pt")
+        torch.save(state["step"], place / "step.pt")
+
+
+def _restore(engine: Any, folder: Path) -> None:
+    stage = engine.zero_optimization_stage()
+    adam = engine.optimizer if stage == 0 else engine.optimizer.optimizer
+    step = torch.tensor(0.0)
+    for name, weight in trained(engine.module):
+        step = torch.as_tensor(torch.load(folder / name / "step.pt", weights_only=False), dtype=torch.float32)
+        for key, value in _values(folder / name):
+            value = value.reshape(-1)
+            if stage == 3:
+                _put_piece(weight, key, value)
+            elif stage:
+                _put(weight, key, value)
+            elif key == "fp32":
+                weight.data.copy_(value.view_as(weight))
+            else:
+                adam.state[weight][key] = value.view_as(weight).to(weight.device, weight.dtype)
+        if stage == 0:
+            adam.state[weight]["step"] = step.clone()
+    for state in adam.state.values():
+        state["step"] = step.clone().to(state["exp_avg"].device)
+    if stage == 3:
+        _renew_weights(engine, folder)
+    elif stage:
+        engine.optimizer.update_lp_params()
+
+
+def _values(place: Path) -> Iterator[tuple[str, torch.Tensor]]:
+    for key in ("fp32", *STATES):
+        yield key, torch.load(place / f"{key}.pt", map_location="cpu", weights_only=False)["param"]
+
+
+def _put(weight: nn.Parameter, key: str, value: torch.Tensor) -> None:
+    """This rank's fragment of it, at stages 1 and 2."""
+    if key == "fp32":
+        tensor_fragment.safe_set_full_fp32_param(weight, value)
+    else:
+        tensor_fragment.safe_set_full_optimizer_state(weight, value, key)
+
+
+def _put_piece(weight: nn.Parameter, key: str, value: torch.Tensor) -> None:
+    """This rank's piece at stage 3: equal pieces, the last one filled up with zeros."""
+    size = weight.ds_tensor.numel()
+    start = size * dist.get_rank()
+    piece = torch.zeros(size)
+    part = value[start : start + size]
+    piece[: len(part)] = part
+    if key == "fp32":
+        tensor_fragment.safe_set_local_fp32_param(weight, piece)
+    else:
+        tensor_fragment.safe_set_local_optimizer_state(weight, piece, key)
+
+
+def _renew_weights(engine: Any, folder: Path) -> None:
+    """The weights that stage 3 computes with, from the fp32 ones."""
+    for name, weight in trained(engine.module):
+        with deepspeed.zero.GatheredParameters([weight], modifier_rank=0):
+            if dist.get_rank() == 0:
+                value = torch.load(folder / name / "fp32.pt", map_location="cpu", weights_only=False)["param"]
+                weight.data.copy_(value.view_as(weight))
