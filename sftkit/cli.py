@@ -1,6 +1,6 @@
 """The `sftkit` command: the same rooms from a terminal.
 
-    sftkit demo | train | launch | runs | settings | doctor | generate | judge | report | translate
+    sftkit demo | train | launch | join | runs | settings | doctor | generate | judge | report | translate
 
 `train`, `launch` and `doctor` take every setting of SFTConfig as a flag, and OpenRLHF's own flags too:
     sftkit launch --pretrain data/tiny-base --dataset data/train.jsonl --bf16 false
@@ -81,6 +81,20 @@ def launch(context: typer.Context, runs_dir: RunsDir = Path("runs")) -> None:
     """Launch a run and leave it running. Takes every setting as a flag; `sftkit settings` lists them."""
     run = _launched(context, runs_dir)
     console.print(f"{run.folder}\nstop it with a checkpoint: sftkit runs --stop {run.id}", soft_wrap=True)
+
+
+@app.command()
+def join(
+    run_folder: Annotated[Path, typer.Argument(help="The run's folder, on the disk that the hosts share.")],
+    node_rank: Annotated[
+        int, typer.Option("--node-rank", help="This host's line in the hostfile; the first is 0.")
+    ],
+) -> None:
+    """Start this host's processes of a run with --launcher manual. The run's log says what to type where."""
+    from sftkit.runs.starters import join as start
+
+    console.print(f"host {node_rank} of {run_folder}: its processes end with the run, or with this command")
+    raise typer.Exit(start(run_folder.absolute(), node_rank))
 
 
 @app.command()

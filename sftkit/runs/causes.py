@@ -43,9 +43,28 @@ def error_file(folder: Path, rank: int) -> Path:
     return folder / f"error-rank{rank}.json"
 
 
+def exit_file(folder: Path, rank: int) -> Path:
+    """Where a rank that another program started leaves {"code", "host", "time", "out_of_memory"} when it has ended."""
+    return folder / f"exit-rank{rank}.json"
+
+
+def far_exit(folder: Path, rank: int) -> dict[str, Any]:
+    """What such a rank left; empty while it runs, and for ranks that the supervisor started."""
+    return disk.read_json(exit_file(folder, rank))
+
+
+def starter_log(folder: Path) -> Path:
+    """What the program prints that starts the ranks on several hosts."""
+    return folder / "launcher.log"
+
+
 def forget(folder: Path) -> None:
     """Remove what ranks of an earlier start left, so that it is not taken for the news."""
-    for path in [*folder.glob("error-rank*.json"), *folder.glob("rank-*.log")]:
+    for path in [
+        *folder.glob("error-rank*.json"),
+        *folder.glob("exit-rank*.json"),
+        *folder.glob("rank-*.log"),
+    ]:
         path.unlink(missing_ok=True)
 
 
@@ -62,18 +81,33 @@ def first_cause(folder: Path, exits: dict[int, int], *, out_of_memory: bool = Fa
     When a rank dies, the others fail in their next exchange with it, often within the same tenth of a second. So an
     exception that speaks of anything but the connection comes first (the earliest of them), then a signal, then the rest.
     """
-    found = [_exception(folder, rank) | {"rank": rank} for rank in exits if error_file(folder, rank).exists()]
+    found = [
+        _exception(folder, rank) | {"rank": rank, "host": far_exit(folder, rank).get("host")}
+        for rank in exits
+        if error_file(folder, rank).exists()
+    ]
     found.sort(key=lambda error: error.get("time") or 0.0)
     own = [error for error in found if not _is_echo(error)]
     if own:
         return _exception_words(own[0])
-    for rank, code in exits.items():
+    for rank, code in sorted(exits.items(), key=lambda item: _when(folder, *item)):
         if code < 0 and not error_file(folder, rank).exists():
-            return _signal_words(rank, -code, out_of_memory)
+            far = far_exit(folder, rank)
+            return _signal_words(rank, -code, far.get("out_of_memory", out_of_memory), far.get("host", ""))
     if found:
         return _exception_words(found[0])
     rank, code = next(((rank, code) for rank, code in exits.items() if code), (0, 0))
     return f"rank {rank} left with exit code {code}: {_last_words(rank_log(folder, rank))}"
+
+
+def _when(folder: Path, rank: int, code: int) -> tuple[bool, float]:
+    """What comes first among ranks that a signal ended: SIGTERM comes from a launcher that has seen another one die."""
+    return code == -signal.SIGTERM, far_exit(folder, rank).get("time") or 0.0
+
+
+def not_started(folder: Path, code: int | None) -> str:
+    """The reason of a run whose ranks say nothing, by the exit code of the program that should have started them."""
+    return f"the program that starts the ranks left with exit code {code}: {_last_words(starter_log(folder))}"
 
 
 def hung(seconds: float, pids: list[int]) -> str:
@@ -99,7 +133,8 @@ def _exception_words(error: dict[str, Any]) -> str:
     if len(message) > 1000:
         message = message[:1000] + " …"
     where = _place(str(error.get("traceback", "")))
-    return f"rank {error['rank']}: {error.get('type', 'error')}: {message}" + (f" ({where})" if where else "")
+    who = f"rank {error['rank']}" + (f" on {error['host']}" if error.get("host") else "")
+    return f"{who}: {error.get('type', 'error')}: {message}" + (f" ({where})" if where else "")
 
 
 def _place(traceback: str) -> str:
@@ -112,7 +147,7 @@ def _place(traceback: str) -> str:
     return f"{Path(path).name}:{line} in {function}"
 
 
-def _signal_words(rank: int, number: int, out_of_memory: bool) -> str:
+def _signal_words(rank: int, number: int, out_of_memory: bool, host: str = "") -> str:
     try:
         name = signal.Signals(number).name
     except ValueError:
@@ -120,7 +155,7 @@ def _signal_words(rank: int, number: int, out_of_memory: bool) -> str:
     cause = SIGNALS.get(name, "see train.log")
     if name == "SIGKILL" and out_of_memory:
         cause = "the machine ran out of memory (the kernel's OOM killer was at work)"
-    return f"rank {rank} was ended by {name}: {cause}"
+    return f"rank {rank}{f' on {host}' if host else ''} was ended by {name}: {cause}"
 
 
 def _last_words(log: Path) -> str:

@@ -6,14 +6,19 @@ pair names a process for good. Elsewhere the start time by the clock has to do.
 
 from __future__ import annotations
 
+import ctypes
 import os
+import signal
 import socket
+import sys
 from pathlib import Path
 from typing import Any
 
 import psutil
 
 CLOCK_SLACK = 2.0  # seconds that a start time read twice may differ where only the clock tells
+PR_SET_PDEATHSIG = 1
+_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
 def identity(pid: int) -> dict[str, Any]:
@@ -47,6 +52,14 @@ def is_alive(kept: dict[str, Any]) -> bool:
 def is_here(kept: dict[str, Any]) -> bool:
     """Whether the process was started on this host, so that its pid means something here."""
     return kept.get("host") in (None, "", socket.gethostname())
+
+
+def die_with_parent(parent: int | None = None) -> None:
+    """On Linux: the kernel ends this process when the one that started it (pid `parent`) ends, however that happens."""
+    if _LIBC:
+        _LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if parent and os.getppid() != parent:  # it died before the line above
+        os._exit(1)
 
 
 def _mark(pid: int) -> str:

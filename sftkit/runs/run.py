@@ -26,7 +26,7 @@ import pandas as pd
 from sftkit.config import SFTConfig
 from sftkit.errors import RunError, RunNotFound
 from sftkit.runs import folder as disk
-from sftkit.runs import process, supervisor
+from sftkit.runs import hosts, process, supervisor
 
 METRICS = (
     "step", "epoch", "loss", "learning_rate", "grad_norm", "tokens", "tokens_per_second", "seconds", "memory_mb",
@@ -187,6 +187,7 @@ class Run:
                 f"The run {self.id} is on {record.get('host')}: kill it there, or ask it to stop() from here."
             )
         before = self.status
+        hosts.drop(self.folder)  # ranks on other hosts see it and leave within a second or two
         if process.is_alive(record):  # the supervisor leads the group that holds every rank
             try:
                 os.killpg(record["pid"], signal.SIGKILL)

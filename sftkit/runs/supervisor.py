@@ -7,16 +7,15 @@ that neither a closed terminal nor a kernel that ends its children reaches it, a
 at once: standard library and psutil, nothing else.
 
 The ranks write `running`, `stopped` and `finished` themselves (rank 0). The supervisor writes `starting` before them and
-`failed` after them. SIGTERM (a machine that shuts down) asks for a checkpoint, like `Run.stop()`; a second one ends the
+`failed` after them. On several hosts another program starts the ranks (`starters.py`); the supervisor starts that one,
+and knows each rank by its log and the exit code that it leaves in the run's folder (`rank.py`). SIGTERM (a machine that shuts down) asks for a checkpoint, like `Run.stop()`; a second one ends the
 run at once.
 """
 
 from __future__ import annotations
 
-import ctypes
 import fcntl
 import os
-import shlex
 import signal
 import subprocess
 import sys
@@ -28,19 +27,23 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
-from sftkit.runs import causes, hardware, process
-from sftkit.runs import folder as disk
+import psutil
 
-# Tests put a worker of their own here. Private; read from the environment of whoever launches.
-WORKER_VARIABLE = "SFTKIT_WORKER"
+from sftkit.runs import causes, hardware, hosts, process, starters
+from sftkit.runs import folder as disk
+from sftkit.runs.rank import worker_command
+
 # Seconds without a new status.json after which a running run counts as hung.
 HEARTBEAT_VARIABLE = "SFTKIT_HEARTBEAT_LIMIT"
 HEARTBEAT_LIMIT = 600.0
 POLL = 0.1  # seconds
+FAR_POLL = 0.5  # seconds; each look opens two files a rank on a shared disk
 GRACE = 1.0  # seconds for the other ranks to tell their part once one has died
+FAR_GRACE = 5.0  # the same on other hosts: their words come over a shared disk
+STARTER_LIMIT = 5.0  # seconds for what started the ranks to see that they have left
+FAR_LIMIT = 15.0  # seconds for ranks on other hosts to leave
 FACTS_LIMIT = 60.0  # seconds that reading large data files may outlast the training
 TEARDOWN_LIMIT = 60.0  # seconds that ranks may take to leave after the run has ended
-PR_SET_PDEATHSIG = 1
 
 
 def start(folder: Path, *, resume: bool = False) -> None:
@@ -62,11 +65,35 @@ def start(folder: Path, *, resume: bool = False) -> None:
 
 
 @dataclass
+class FarProcess:
+    """A rank that another program starts, perhaps on another host, by the exit code that it leaves in the folder."""
+
+    folder: Path
+    number: int
+    pid = None
+
+    def poll(self) -> int | None:
+        """Its exit code, None while it runs."""
+        return causes.far_exit(self.folder, self.number).get("code")
+
+    def kill(self) -> None:
+        """Let go of all far ranks: they end themselves."""
+        hosts.drop(self.folder)
+
+    def wait(self) -> None:
+        """Until it has left, at most FAR_LIMIT seconds; one that was never started is not waited for."""
+        deadline = time.monotonic() + FAR_LIMIT
+        log = causes.rank_log(self.folder, self.number)
+        while log.exists() and self.poll() is None and time.monotonic() < deadline:
+            time.sleep(POLL)
+
+
+@dataclass
 class Rank:
     """One training process and how much of its log has been passed on to train.log."""
 
-    number: int
-    process: subprocess.Popen
+    name: str
+    process: subprocess.Popen | FarProcess
     log: Path
     copied: int = 0
 
@@ -78,6 +105,9 @@ class Watch:
     folder: Path
     run: dict[str, Any]
     ranks: list[Rank] = field(default_factory=list)
+    starter: Rank | None = None  # the program that starts the ranks on several hosts
+    port: int = 0
+    word: float = 0.0  # when far ranks last heard from us
     asked_to_end: int = 0
     oom_before: int = field(default_factory=hardware.oom_kills)
 
@@ -166,26 +196,42 @@ def start_ranks(watch: Watch) -> None:
     """Start every rank, in the folder that the paths in the settings are relative to."""
     count, port = int(watch.run.get("processes") or 1), hardware.free_port()
     causes.forget(watch.folder)
+    if starters.spreads(watch.run):
+        return start_starter(watch, count, port)
     disk.write_status(watch.folder, "starting")
-    command = shlex.split(os.environ.get(WORKER_VARIABLE, "")) or [
-        sys.executable,
-        "-m",
-        "sftkit.training.worker",
-    ]
     watch.ranks = []
     for number in range(count):
         log = causes.rank_log(watch.folder, number)
-        with log.open("wb") as output:
-            started = subprocess.Popen(
-                [*command, str(watch.folder)],
-                cwd=watch.run.get("cwd") or None,
-                env=rank_environment(watch.run, number, count, port),
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                preexec_fn=partial(_die_with, os.getpid()),
-            )
-        watch.ranks.append(Rank(number, started, log))
+        environment = rank_environment(watch.run, number, count, port)
+        command, cwd = worker_command(watch.folder), watch.run.get("cwd") or None
+        watch.ranks.append(Rank(f"rank {number}", _child(command, environment, cwd, log), log))
+
+
+def start_starter(watch: Watch, count: int, port: int) -> None:
+    """Start the program that starts the ranks. They hang on our leash, whose token is this start's port."""
+    folder = watch.folder
+    start, watch.port = starters.plan(folder, watch.run, port), port
+    hosts.hold(folder, f"{os.getpid()}-{port}")
+    log = causes.starter_log(folder)
+    watch.starter = Rank("launcher", _child(start.command, start.environment, start.cwd, log), log)
+    ranks = range(count)
+    watch.ranks = [Rank(f"rank {n}", FarProcess(folder, n), causes.rank_log(folder, n)) for n in ranks]
+    disk.write_status(folder, "starting", start.waits_for)
+    print(start.waits_for.replace("; ", "\n"), flush=True)
+
+
+def _child(command: list[str], environment: dict[str, str], cwd: str | None, log: Path) -> subprocess.Popen:
+    """A process that writes to `log` and does not outlive us."""
+    with log.open("wb") as output:
+        return subprocess.Popen(
+            command,
+            cwd=cwd,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            preexec_fn=partial(process.die_with_parent, os.getpid()),
+        )
 
 
 def rank_environment(run: dict[str, Any], number: int, count: int, port: int) -> dict[str, str]:
@@ -195,7 +241,6 @@ def rank_environment(run: dict[str, Any], number: int, count: int, port: int) ->
         "OMP_NUM_THREADS": str(max(1, hardware.cpu_cores() // count)),
         "OMP_WAIT_POLICY": "passive",  # active waiting doubles a step's time beside any other busy process
         "PYTHONFAULTHANDLER": "1",  # a crash in native code says where
-        **({"GLOO_SOCKET_IFNAME": "lo"} if Path("/sys/class/net/lo").exists() else {}),
     }
     given = {
         "RANK": str(number),
@@ -218,15 +263,16 @@ def follow(watch: Watch) -> str:
     # Both by the monotonic clock: a clock set back or forward must not end a run.
     last_sign, last_seen = time.monotonic(), None
     while True:
-        time.sleep(POLL)
+        time.sleep(FAR_POLL if watch.starter else POLL)
         pass_on(watch)
         if not watch.folder.is_dir():
             return "the run folder was deleted"
         codes = [rank.process.poll() for rank in watch.ranks]
         if all(code == 0 for code in codes):
             return "" if watch.state in disk.ENDED else "the ranks left without a word on how the run ended"
-        if any(codes):
+        if any(codes) or _starter_failed(watch):
             return _death(watch)
+        _say_that_we_live(watch)
         if watch.asked_to_end > 1:
             return "ended by SIGTERM"
         seen = _sign_of_life(watch.folder)
@@ -236,23 +282,37 @@ def follow(watch: Watch) -> str:
         if state in disk.ENDED and silent > TEARDOWN_LIMIT:
             return ""
         if state in ("running", "stopping") and silent > limit:
-            return causes.hung(silent, [rank.process.pid for rank in watch.ranks])
+            return causes.hung(silent, [rank.process.pid for rank in watch.ranks if rank.process.pid])
+
+
+def _starter_failed(watch: Watch) -> bool:
+    return watch.starter is not None and bool(watch.starter.process.poll())
+
+
+def _say_that_we_live(watch: Watch) -> None:
+    """A word along the leash, for ranks on other hosts."""
+    if watch.starter and time.monotonic() - watch.word > hosts.LEASH_EVERY:
+        watch.word = time.monotonic()
+        with suppress(OSError):  # a disk that stutters: the ranks are patient
+            hosts.hold(watch.folder, f"{os.getpid()}-{watch.port}")
 
 
 def _death(watch: Watch) -> str:
     """A rank has left with an error: let the others say their part, then tell whose fault it was."""
     exits: dict[int, int] = {}
-    deadline = time.monotonic() + GRACE
+    deadline = time.monotonic() + (FAR_GRACE if watch.starter else GRACE)
     while time.monotonic() < deadline:
-        for rank in watch.ranks:
+        for number, rank in enumerate(watch.ranks):
             if (code := rank.process.poll()) is not None:
-                exits.setdefault(rank.number, code)
+                exits.setdefault(number, code)
         if len(exits) == len(watch.ranks):
             break
         time.sleep(0.02)
     end(watch)
     if watch.state in disk.ENDED:  # an abort while leaving: the work is done and on disk
         return ""
+    if watch.starter and not exits:
+        return causes.not_started(watch.folder, watch.starter.process.returncode)
     return causes.first_cause(watch.folder, exits, out_of_memory=hardware.oom_kills() > watch.oom_before)
 
 
@@ -263,12 +323,30 @@ def end(watch: Watch) -> None:
             rank.process.kill()
     for rank in watch.ranks:
         rank.process.wait()
+    if watch.starter:
+        hosts.drop(watch.folder)
+        _end_starter(watch.starter.process)
     pass_on(watch, to_the_end=True)
+
+
+def _end_starter(starter: subprocess.Popen) -> None:
+    """End DeepSpeed's launcher or srun, which leave by themselves when their ranks have left.
+
+    Never by SIGTERM: DeepSpeed's would then end every run that it has started on those hosts, by name.
+    """
+    with suppress(subprocess.TimeoutExpired):
+        starter.wait(STARTER_LIMIT)
+    with suppress(psutil.Error):
+        for child in [*psutil.Process(starter.pid).children(recursive=True), starter]:
+            with suppress(psutil.NoSuchProcess):
+                child.kill()
+    starter.wait()
 
 
 def pass_on(watch: Watch, to_the_end: bool = False) -> None:
     """Copy what the ranks have printed since the last look to train.log (our stdout), line by line."""
-    for rank in watch.ranks:
+    starter = [watch.starter] if watch.starter else []
+    for rank in [*starter, *watch.ranks]:
         try:
             with rank.log.open("rb") as log:
                 log.seek(rank.copied)
@@ -277,7 +355,7 @@ def pass_on(watch: Watch, to_the_end: bool = False) -> None:
             continue
         whole = text if to_the_end else text[: text.rfind(b"\n") + 1]
         rank.copied += len(whole)
-        mark = f"[rank {rank.number}] ".encode() if len(watch.ranks) > 1 else b""
+        mark = f"[{rank.name}] ".encode() if starter or len(watch.ranks) > 1 else b""
         sys.stdout.buffer.write(b"".join(mark + _shown(line) for line in whole.split(b"\n") if line))
     sys.stdout.buffer.flush()
 
@@ -299,17 +377,6 @@ def _asked_to_end(watch: Watch) -> None:
     watch.asked_to_end += 1
     if watch.folder.is_dir():
         (watch.folder / disk.STOP).touch()
-
-
-_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
-
-
-def _die_with(supervisor: int) -> None:
-    """In the rank, before it becomes the worker: the kernel ends it when the supervisor dies, however it dies."""
-    if _LIBC:
-        _LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != supervisor:  # it died before the line above
-        os._exit(1)
 
 
 if __name__ == "__main__":
