@@ -24,6 +24,7 @@ from sftkit.data.reading import is_hub_id
 from sftkit.errors import GenerationError
 from sftkit.generation.prompts import Keys, Prompts, read_prompts
 from sftkit.generation.table import Generations
+from sftkit.runs import folder as disk
 from sftkit.runs import load_run
 
 POLL = 0.1  # seconds between looks at the worker's file
@@ -94,7 +95,7 @@ def model_path(name: str, model: Any) -> str:
     if hasattr(model, "model_path"):
         folder, state = Path(model.model_path), model.status.state
         # save_path may hold the model of an earlier run, to be overwritten by this one at its end
-        if state != "finished" or not (folder / "config.json").is_file():
+        if state != "finished" or not disk.holds_model(folder):
             raise GenerationError(
                 f"model {name!r}: the run {model.id} ({state}) has no exported model at {folder}; it is "
                 "written when the run finishes (run.wait(); a stopped one: run.resume())"
@@ -102,7 +103,7 @@ def model_path(name: str, model: Any) -> str:
         return str(folder.resolve())
     folder = Path(model).expanduser()
     if folder.is_dir():
-        if not (folder / "config.json").is_file():
+        if not disk.holds_model(folder):
             raise GenerationError(
                 f"model {name!r}: {folder} holds no config.json; is it a Hugging Face model?"
             )

@@ -121,17 +121,23 @@ def tail(path: Path, lines: int, *, block: int = 65_536) -> str:
     return "\n".join(text.decode("utf-8", errors="replace").rstrip("\n").split("\n")[-lines:])
 
 
+def holds_model(folder: Path) -> bool:
+    """Whether a folder holds a Hugging Face model, or a LoRA adapter to one."""
+    return (folder / "config.json").is_file() or (folder / "adapter_config.json").is_file()
+
+
 def complete_checkpoints(folder: Path) -> list[Path]:
     """The complete checkpoints (`step-N`), by rising step.
 
     One being written has a name with a dot in front; other names (a user's step-9.keep) are left alone.
     """
-    found = [
-        (int(match[1]), path)
-        for path in _entries(folder)
-        if (match := re.fullmatch(r"step-(\d+)", path.name))
-    ]
-    return [path for _, path in sorted(found)]
+    found = [path for path in _entries(folder) if re.fullmatch(r"step-\d+", path.name)]
+    return sorted(found, key=step_of)
+
+
+def step_of(checkpoint: Path) -> int:
+    """The step after which a checkpoint was saved."""
+    return int(checkpoint.name.removeprefix("step-"))
 
 
 def newest_checkpoint(folder: Path) -> Path | None:

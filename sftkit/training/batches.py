@@ -42,6 +42,7 @@ class Rows:
         self.ids: list[np.ndarray] = []
         self.masks: list[np.ndarray] = []
         self.tasks: list[str] = []
+        self.places: list[str] = []
         self.rows = self.truncated = 0
         self.nothing_to_train: list[int] = []
         for row in encoded:
@@ -55,9 +56,14 @@ class Rows:
             self.ids.append(row.input_ids[:end])
             self.masks.append(row.loss_mask[:end])
             self.tasks.append(row.task)
+            self.places.append(f"row {row.row}")
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def names(self, numbers: Iterable[int]) -> list[str]:
+        """Where in the data these rows stand."""
+        return [self.places[number] for number in numbers]
 
     @cached_property
     def lengths(self) -> np.ndarray:

@@ -81,15 +81,15 @@ def clips_here(config: SFTConfig) -> bool:
     return config.zero_stage == 0 and not config.fp16
 
 
-def update(engine: Any, config: SFTConfig) -> float:
-    """Clip the gradients and change the weights. Returns the gradient's norm before clipping; NaN, and unchanged weights,
-    where fp16's loss scale was too large for this step and has been lowered."""
+def update(engine: Any, config: SFTConfig) -> float | None:
+    """Clip the gradients and change the weights. Returns the gradient's norm before clipping; None, and unchanged
+    weights, where fp16's loss scale was too large for this step and has been lowered."""
     if clips_here(config):
         weights = [weight for weight in engine.module.parameters() if weight.requires_grad]
         norm = torch.nn.utils.clip_grad_norm_(weights, config.max_norm or math.inf, foreach=True)
         engine.step()
         return float(norm)
     engine.step()
-    if config.fp16 and engine.was_step_applied() is False:
-        return math.nan
+    if config.fp16 and not engine.was_step_applied():
+        return None
     return float(engine.get_global_grad_norm())

@@ -17,6 +17,9 @@ from sftkit.config import SFTConfig
 from sftkit.data import Encoder
 from sftkit.errors import ConfigError, Fault
 from sftkit.runs import folder as disk
+from sftkit.training import lora
+
+ADAPTER = "adapter"
 
 
 def target(config: SFTConfig, run_folder: Path) -> Path:
@@ -28,9 +31,7 @@ def target(config: SFTConfig, run_folder: Path) -> Path:
         raise ConfigError(
             [Fault("save_path", "is the folder of the model to start from.", "Name another one.")]
         )
-    if path.exists() and (
-        not path.is_dir() or (any(path.iterdir()) and not (path / "config.json").is_file())
-    ):
+    if path.exists() and (not path.is_dir() or (any(path.iterdir()) and not disk.holds_model(path))):
         raise ConfigError(
             [Fault("save_path", f"{path} is there already and holds no model.", "Name another one.")]
         )
@@ -38,30 +39,57 @@ def target(config: SFTConfig, run_folder: Path) -> Path:
 
 
 def export(engine: Any, path: Path, config: SFTConfig, encoder: Encoder) -> None:
-    """Write the model to `path`, complete or not at all. Every rank must call it."""
-    weights = _weights(engine, torch.bfloat16 if config.bf16 else torch.float32)
+    """Write the model to `path`, complete or not at all. Every rank must call it.
+
+    After LoRA: the whole model with the update in its weights and the adapter in its folder `adapter`, or, with
+    merge_lora=False, the adapter alone.
+    """
+    weights = _weights(engine)
     if dist.get_rank() == 0:
         part = path.with_name(f".{path.name}-part")
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir(parents=True)
         model = engine.module.model
-        model.config.dtype = torch.bfloat16 if config.bf16 else torch.float32
-        model.generation_config = _generation_config(model, encoder)
-        model.save_pretrained(part, state_dict=weights)
+        if config.lora_rank:
+            _write_after_lora(model, weights, part, config, encoder)
+        else:
+            dtype = _dtype(config)
+            _write_model(model, {name: weight.to(dtype) for name, weight in weights.items()}, part, encoder)
         write_tokenizer(part, encoder)
         _replace_folder(part, path)
     dist.barrier()
 
 
-def _weights(engine: Any, dtype: torch.dtype) -> dict[str, torch.Tensor] | None:
+def _dtype(config: SFTConfig) -> torch.dtype:
+    return torch.float16 if config.fp16 else torch.bfloat16 if config.bf16 else torch.float32
+
+
+def _write_model(model: Any, weights: dict[str, torch.Tensor], folder: Path, encoder: Encoder) -> None:
+    model.config.dtype = next(iter(weights.values())).dtype
+    model.generation_config = _generation_config(model, encoder)
+    model.save_pretrained(folder, state_dict=weights)
+
+
+def _write_after_lora(model: Any, weights: dict[str, torch.Tensor], part: Path, config: SFTConfig, encoder: Encoder) -> None:  # fmt: skip
+    base = model.get_base_model()
+    lora.write_adapter(model, weights, part / ADAPTER if config.merge_lora else part)
+    if not config.merge_lora:
+        _generation_config(base, encoder).save_pretrained(part)
+        return
+    if config.load_in_4bit:
+        weights = lora.with_base_from_disk(weights, config)
+        base.config.__dict__.pop("quantization_config", None)
+        base = type(base)._from_config(base.config)  # the one in hand knows only its 4-bit weights
+    _write_model(base, lora.merged(weights, config, _dtype(config)), part, encoder)
+
+
+def _weights(engine: Any) -> dict[str, torch.Tensor] | None:
     """The whole model's weights on the CPU, on rank 0 (None on the others of ZeRO-3)."""
     if engine.zero_optimization_partition_weights():
         weights = engine._zero3_consolidated_16bit_state_dict()  # of any dtype, despite its name
     else:
         weights = engine.module.state_dict() if dist.get_rank() == 0 else None
-    if weights is None:
-        return None
-    return {name.removeprefix("model."): weight.to("cpu", dtype) for name, weight in weights.items()}
+    return weights and {name.removeprefix("model."): weight.cpu() for name, weight in weights.items()}
 
 
 def _generation_config(model: Any, encoder: Encoder) -> transformers.GenerationConfig:

@@ -23,11 +23,12 @@ import torch.distributed as dist
 
 from sftkit import data
 from sftkit.config import SFTConfig
-from sftkit.errors import DataError, RunError
+from sftkit.errors import DataError
 from sftkit.runs import folder as disk
 from sftkit.training import checkpoints, communication, evaluation, export, packing
 from sftkit.training import engine as deepspeed_engine
 from sftkit.training.batches import Micro, Order, Rows
+from sftkit.training.loss_watch import LossWatch
 from sftkit.training.model import load_model
 from sftkit.training.run_files import RunFiles
 
@@ -58,23 +59,22 @@ def train(files: RunFiles) -> None:
     files.forget_metrics_after(files.step)
     files.status("running")
     progress = Progress(state["tokens"], state["seconds"])
+    watch = LossWatch(engine.module.vocabulary, checkpoint_folder)
 
     for numbers in order.from_step(files.step):
         rate = deepspeed_engine.set_learning_rate(engine, config, files.step, order.steps)
         outcome = optimizer_step(engine, config, rows, numbers, files)
-        for what, value in (("the loss", outcome.loss), ("the gradient's norm", outcome.grad_norm)):
-            require_finite(what, value, files.step + 1, checkpoint_folder)
+        watch.look(files.step + 1, outcome.loss, outcome.grad_norm, rows.names(numbers))
 
         files.step += 1
         epoch = files.step / order.steps_per_epoch
         progress.add(int(rows.lengths[numbers].sum()), files.say)
-        if files.step % config.logging_steps == 0 or files.step == order.steps:
+        if due(config.logging_steps, files.step, order.steps_per_epoch) or files.step == order.steps:
             line = {"step": files.step, "epoch": epoch, "loss": outcome.loss, "learning_rate": rate}
             files.metrics({**line, "grad_norm": outcome.grad_norm, **progress.line(device)})
             files.status("running")
         if eval_rows and due(config.eval_steps, files.step, order.steps_per_epoch):
             scores = evaluation.evaluate(engine, eval_rows, config, files.beat)
-            require_finite("the eval loss", scores["eval_loss"], files.step, checkpoint_folder)
             files.metrics({"step": files.step, "epoch": epoch, **scores})
             files.say(f"Step {files.step}: eval loss {scores['eval_loss']:.4f}.")
         stopping = outcome.stop_asked and files.step < order.steps
@@ -98,7 +98,7 @@ class Outcome:
     """What one optimizer step tells: the mean loss of its trained tokens, the gradient's norm before clipping."""
 
     loss: float
-    grad_norm: float
+    grad_norm: float | None  # None where fp16's loss scale was too large and the step was left out
     stop_asked: bool
 
 
@@ -116,7 +116,7 @@ def optimizer_step(
         files.beat()
     loss, stop_asked = communication.sum_over_ranks(total / trained, files.stop_asked and rank == 0)
     if not math.isfinite(loss):
-        return Outcome(loss, 0.0, False)
+        return Outcome(loss, None, False)
     norm = deepspeed_engine.update(engine, config)
     files.beat()
     return Outcome(loss, norm, bool(stop_asked))
@@ -148,16 +148,6 @@ def due(every: int, step: int, steps_per_epoch: int) -> bool:
     if every == 0:
         return False
     return step % (steps_per_epoch if every < 0 else every) == 0
-
-
-def require_finite(what: str, value: float, step: int, checkpoint_folder: Path) -> None:
-    """Raise `RunError` naming the step and the last good checkpoint when `value` is NaN or infinite."""
-    if not math.isfinite(value):
-        raise RunError(
-            f"{what} became {value} at step {step}, so the run was ended before it could spoil the weights further."
-            f" Last checkpoint: {disk.newest_checkpoint(checkpoint_folder) or 'none'}."
-            " Try a lower learning_rate, a longer warm-up, or bf16=False."
-        )
 
 
 @dataclass

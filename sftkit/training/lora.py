@@ -50,6 +50,8 @@ def add(model: nn.Module, config: SFTConfig) -> nn.Module:
     )
     if config.load_in_4bit:
         model = peft.prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
+    if Path(config.pretrain).is_dir():  # written into the adapter's files, to be found from any folder
+        model.name_or_path = str(Path(config.pretrain).resolve())
     try:
         return peft.get_peft_model(model, settings)
     except ValueError as error:
@@ -95,9 +97,9 @@ def with_base_from_disk(weights: dict[str, torch.Tensor], config: SFTConfig) -> 
     return {**base, **{name: weight for name, weight in weights.items() if is_adapter(name)}}
 
 
-def write_adapter(model: Any, weights: dict[str, torch.Tensor], folder: Path, dtype: torch.dtype) -> None:
+def write_adapter(model: Any, weights: dict[str, torch.Tensor], folder: Path) -> None:
     """adapter_config.json and adapter_model.safetensors, as peft loads them."""
     folder.mkdir(parents=True, exist_ok=True)
-    ours = {name: weight.to(dtype).contiguous() for name, weight in weights.items() if is_adapter(name)}
+    ours = {name: weight.contiguous() for name, weight in weights.items() if is_adapter(name)}
     model.save_pretrained(folder, state_dict=ours)
     (folder / "README.md").unlink(missing_ok=True)  # peft's empty form of a model card

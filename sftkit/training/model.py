@@ -28,6 +28,7 @@ class TokenLosses(nn.Module):
         super().__init__()
         self.model = model
         self.autocast = autocast
+        self.vocabulary: int = model.config.get_text_config().vocab_size
         self._head = head.fuse(model)
 
     def forward(self, micro: Micro) -> torch.Tensor:

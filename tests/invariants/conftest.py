@@ -26,6 +26,18 @@ RUNS = {
     "zero 0, 2 processes": {"micro_train_batch_size": 2, "num_processes": 2},
     "zero 2, 2 processes": {"zero_stage": 2, "micro_train_batch_size": 2, "num_processes": 2},
     "zero 3, 2 processes": {"zero_stage": 3, "micro_train_batch_size": 4, "num_processes": 2},
+    "packed": {"packing": True, "max_len": 96, "micro_train_batch_size": 2},
+    "packed, zero 2, 2 processes": {
+        "packing": True, "max_len": 96, "micro_train_batch_size": 1, "zero_stage": 2, "num_processes": 2,
+    },
+    "eager": {"attn_implementation": "eager"},
+}  # fmt: skip
+
+LORA = {"lora_rank": 4, "lora_alpha": 8, "learning_rate": 2e-2}
+LORA_RUNS = {
+    "lora": LORA,
+    "lora, zero 2, 2 processes": {**LORA, "zero_stage": 2, "num_processes": 2, "micro_train_batch_size": 4},
+    "lora, zero 3, packed": {**LORA, "zero_stage": 3, "packing": True, "max_len": 96},
 }
 
 
@@ -38,7 +50,7 @@ class Runs:
         self.futures: dict[str, Future[TrainedRun]] = {}
 
     def start(self, name: str) -> None:
-        config = SFTConfig(**self.settings, **{**BASE, **RUNS[name]})
+        config = SFTConfig(**self.settings, **{**BASE, **(RUNS | LORA_RUNS)[name]})
         self.futures[name] = self.pool.submit(train, self.folder / name, config)
 
     def __getitem__(self, name: str) -> TrainedRun:
@@ -46,14 +58,15 @@ class Runs:
             self.start(name)
         return self.futures[name].result()
 
-    def resumed_from(self, name: str, step: int) -> TrainedRun:
-        """The run `name` once more, from its checkpoint of `step` on, in a copy of its folder."""
-        copy = self.folder / f"{name} from {step}"
+    def resumed_from(self, name: str, step: int, as_run: str | None = None) -> TrainedRun:
+        """The run `name` once more, from its checkpoint of `step` on, in a copy of its folder; with `as_run`, with the
+        ranks, stage and micro-batches of that run."""
+        copy = self.folder / f"{name} from {step}{' as ' + as_run if as_run else ''}"
         shutil.copytree(self[name].folder, copy)
         for path in (copy / "checkpoints").iterdir():
             if path.name != f"step-{step}":
                 shutil.rmtree(path)
-        return train(copy, self[name].config, resume=True)
+        return train(copy, self[as_run or name].config, resume=True)
 
 
 @pytest.fixture(scope="session")
@@ -62,7 +75,7 @@ def runs(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory, request: py
     rows = str(write_rows(folder / "train.jsonl", 22))
     every = Runs(folder, {"pretrain": str(tiny_model), "dataset": rows, "eval_dataset": rows})
     chosen = " ".join(item.name for item in request.session.items if "invariants" in item.nodeid)
-    for name in RUNS:  # those that only one deselected test needs stay unstarted
+    for name in [*RUNS, *LORA_RUNS]:  # those that only one deselected test needs stay unstarted
         if name in chosen:
             every.start(name)
     yield every

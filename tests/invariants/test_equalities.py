@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from tests.invariants.conftest import RUNS
+from tests.invariants.conftest import LORA_RUNS, RUNS
 
 
 def weights(run) -> dict[str, np.ndarray]:
@@ -42,7 +42,14 @@ def test_equal_to_one_process_with_one_micro_batch(runs, name):
     assert_equal(runs["1x8"], runs[name])
 
 
-@pytest.mark.parametrize("name", ["1x8", "zero 2, 2 processes", "zero 3"])
+@pytest.mark.parametrize("name", [name for name in LORA_RUNS if name != "lora"])
+def test_lora_is_the_same_however_it_is_divided(runs, name):
+    reference = runs["lora"]
+    assert reference.column("loss")[-1] < reference.column("loss")[0] - 0.1
+    assert_equal(reference, runs[name])
+
+
+@pytest.mark.parametrize("name", ["1x8", "zero 2, 2 processes", "zero 3", "lora", "packed"])
 def test_resumed_equals_uninterrupted(runs, name):
     """From step 2 on, in the middle of the first epoch."""
     whole, resumed = runs[name], runs.resumed_from(name, 2)
@@ -50,3 +57,24 @@ def test_resumed_equals_uninterrupted(runs, name):
     assert resumed.status["state"] == "finished"
     assert_equal(whole, resumed, tolerance=1e-6)
     assert resumed.column("step") == [1, 2, 3, 4, 5, 6]
+
+
+@pytest.mark.parametrize(
+    ("name", "as_run"),
+    [
+        ("1x8", "zero 2, 2 processes"),
+        ("zero 2, 2 processes", "1x8"),
+        ("zero 2, 2 processes", "zero 2"),
+        ("zero 1", "zero 3, 2 processes"),
+        ("zero 3, 2 processes", "packed, zero 2, 2 processes"),
+        ("zero 3, 2 processes", "zero 3"),
+        ("lora, zero 2, 2 processes", "lora, zero 3, packed"),
+        ("lora, zero 3, packed", "lora"),
+    ],
+)
+def test_resumed_with_other_ranks_or_another_stage_equals_uninterrupted(runs, name, as_run):
+    """DeepSpeed's universal checkpoints, from step 2 on."""
+    whole, resumed = runs[name], runs.resumed_from(name, 2, as_run)
+    assert "ranks at ZeRO stage" in resumed.log
+    assert_equal(whole, resumed)
+    assert not list(resumed.folder.rglob("*universal*"))

@@ -127,7 +127,7 @@ def test_a_loss_that_is_not_finite_ends_the_run_and_names_the_step(config, tiny_
     run = train(tmp_path / "run", config.with_(pretrain=str(tmp_path / "broken")), fails=True)
     assert run.exit_codes != [0]
     assert "at step 1" in run.error()["message"]
-    assert "Last checkpoint: none" in run.error()["message"]
+    assert "Last good checkpoint: none. The step's rows: row " in run.error()["message"]
     assert "Traceback" in run.error()["traceback"]
     assert not (run.folder / "model").exists()
 
