@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -78,9 +79,21 @@ def train(context: typer.Context, runs_dir: RunsDir = Path("runs")) -> None:
 
 @app.command(context_settings=SETTINGS)
 def launch(context: typer.Context, runs_dir: RunsDir = Path("runs")) -> None:
-    """Launch a run and leave it running. Takes every setting as a flag; `sftkit settings` lists them."""
+    """Launch a run and leave it running. Takes every setting as a flag; `sftkit settings` lists them.
+
+    On several hosts: --launcher pdsh or manual with --hostfile, or --launcher slurm in a batch script:
+
+    #SBATCH --nodes=2 --ntasks-per-node=8 --gpus-per-node=8 --signal=USR1@300
+
+    sftkit launch --launcher slurm --num_processes 16 --runs-dir /shared/runs --pretrain … --dataset …
+    """
     run = _launched(context, runs_dir)
     console.print(f"{run.folder}\nstop it with a checkpoint: sftkit runs --stop {run.id}", soft_wrap=True)
+    if (
+        os.environ.get("ENVIRONMENT") == "BATCH" and not sys.stdin.isatty()
+    ):  # Slurm ends a job with its script
+        console.print("in a batch job: waiting for the run to end")
+        console.print(str(run.wait()), soft_wrap=True)
 
 
 @app.command()

@@ -53,7 +53,7 @@ def eval_steps_without_eval_set(look: Look) -> Iterator[Finding]:
 @check
 def gpus_are_there(look: Look) -> Iterator[Finding]:
     wished, there = look.config.gpus, {gpu.id for gpu in look.gpus}
-    if not wished:
+    if not wished or look.config.launcher != "local":
         return
     missing = [gpu for gpu in wished if gpu not in there]
     visible = hardware.visible_ids()
@@ -73,13 +73,13 @@ def gpus_for_every_process(look: Look) -> Iterator[Finding]:
     visible = hardware.visible_ids()
     count = len(look.gpus) if visible is None else min(len(look.gpus), len(visible))
     ranks = look.config.processes
-    if not look.config.gpus and 0 < count < ranks:
+    if look.config.launcher == "local" and not look.config.gpus and 0 < count < ranks:
         yield Finding("stop", "num_processes", f"{ranks} processes and {count} GPUs: each process needs a GPU of its own.", {"num_processes": count}, f"Set num_processes={count}")  # fmt: skip
 
 
 @check
 def gpus_are_free(look: Look) -> Iterator[Finding]:
-    for gpu in look.gpus:
+    for gpu in look.gpus if look.config.launcher == "local" else ():
         if gpu.id in (look.config.gpus or (0,)) and gpu.memory_mb and gpu.used_mb > BUSY * gpu.memory_mb:
             yield Finding(
                 "warn",
@@ -91,7 +91,7 @@ def gpus_are_free(look: Look) -> Iterator[Finding]:
 @check
 def processes_and_cores(look: Look) -> Iterator[Finding]:
     cores = hardware.cpu_cores()
-    if not look.gpus and look.config.processes > cores:
+    if _cpu_only(look) and look.config.processes > cores:
         yield Finding("warn", "num_processes", f"{look.config.processes} processes share {cores} CPU cores: one process is faster.", {"num_processes": None}, "Use one process")  # fmt: skip
 
 
@@ -99,7 +99,7 @@ def processes_and_cores(look: Look) -> Iterator[Finding]:
 def flash_attn_is_there(look: Look) -> Iterator[Finding]:
     if not look.config.flash_attn:
         return
-    if not look.gpus:
+    if _cpu_only(look):
         yield Finding(
             "inform", "flash_attn", "There is no GPU here: the run uses sdpa, with the same result."
         )
@@ -108,13 +108,47 @@ def flash_attn_is_there(look: Look) -> Iterator[Finding]:
 
 
 @check
-def not_built_yet(look: Look) -> Iterator[Finding]:
-    if look.config.packing:
-        yield Finding("stop", "packing", "Packing is not available yet.", {"packing": False}, "Turn it off")
-    if look.config.lora_rank:
-        yield Finding(
-            "stop", "lora_rank", "LoRA is not available yet.", {"lora_rank": 0}, "Train all weights"
-        )
+def attention_is_there(look: Look) -> Iterator[Finding]:
+    chosen = look.config.attn_implementation
+    package = {"flash_attention_2": "flash_attn", "flash_attention_3": "flash_attn_interface"}.get(chosen)
+    if not package:
+        return
+    fix = ({"attn_implementation": "auto"}, "Take the fastest that is here")
+    if _cpu_only(look):
+        yield Finding("stop", "attn_implementation", f"{chosen} runs on GPUs only, and there is none here.", *fix)  # fmt: skip
+    elif find_spec(package) is None:
+        yield Finding("stop", "attn_implementation", f"{chosen} needs the package {package}, which is not installed.", *fix)  # fmt: skip
+
+
+@check
+def what_only_gpus_do(look: Look) -> Iterator[Finding]:
+    config = look.config
+    if config.load_in_4bit and find_spec("bitsandbytes") is None:
+        yield Finding("stop", "load_in_4bit", 'needs bitsandbytes: pip install "bitsandbytes>=0.43".', {"load_in_4bit": False}, "LoRA on whole weights")  # fmt: skip
+    if not _cpu_only(look):
+        return
+    if config.fp16:
+        yield Finding("stop", "fp16", "There is no GPU here, and CPUs do not train in float16.", {"fp16": False}, "Train in float32")  # fmt: skip
+    if config.load_in_4bit:
+        yield Finding("stop", "load_in_4bit", "There is no GPU here, and 4-bit weights need one.", {"load_in_4bit": False}, "LoRA on whole weights")  # fmt: skip
+    if config.adam_offload:
+        yield Finding("inform", "adam_offload", "There is no GPU here: the optimizer state is in the machine's memory anyway.")  # fmt: skip
+
+
+@check
+def trackers_are_there(look: Look) -> Iterator[Finding]:
+    chosen = look.config.report_to or ()
+    missing = [name for name in chosen if find_spec(name) is None]
+    rest = [name for name in chosen if name not in missing]
+    for name in missing:
+        yield Finding("stop", "report_to", f'{name} is not installed: pip install "sftkit-jupyter[{name}]".', {"report_to": rest or None}, f"Leave {name} out")  # fmt: skip
+    if look.config.launcher == "pdsh" and {"wandb", "mlflow"} & set(rest):
+        yield Finding("inform", "report_to", "Over pdsh the run gets the environment of an ssh login on the first host, not this one's: its keys must be known there.")  # fmt: skip
+
+
+def _cpu_only(look: Look) -> bool:
+    """Whether the run has no GPU, as far as can be known: other hosts may have some."""
+    return not look.gpus and look.config.launcher == "local"
 
 
 def _list(numbers) -> str:

@@ -24,7 +24,7 @@ from sftkit.errors import ConfigError, Fault
 if TYPE_CHECKING:
     from sftkit.runs.look import Look
 
-CHECKS = ("check_files", "check_settings", "check_data", "check_figures")
+CHECKS = ("check_files", "check_settings", "check_hosts", "check_data", "check_figures")
 LEVELS = ("stop", "warn", "inform")
 
 
@@ -108,12 +108,12 @@ def _run(function: Check, look: Look) -> list[Finding]:
 
 
 def _from_fault(fault: Fault, settings: Mapping[str, Any]) -> Finding:
-    fix = _nearest_batch(settings) if fault.field == "train_batch_size" else {}
+    fix = nearest_batch(settings) if fault.field == "train_batch_size" else {}
     label = f"Set train_batch_size={fix['train_batch_size']}" if fix else ""
     return Finding("stop", fault.field, f"{fault.message} {fault.fix}".strip(), fix, label)
 
 
-def _nearest_batch(settings: Mapping[str, Any]) -> dict[str, int]:
+def nearest_batch(settings: Mapping[str, Any]) -> dict[str, int]:
     """The multiple of micro batch x processes next to the batch that was asked for."""
 
     def setting(name: str) -> Any:

@@ -5,10 +5,11 @@
 Each starts `python -m sftkit.runs.rank RUN_DIR` so many times on each host. The run's folder, the model and the data lie
 on a disk that all hosts see under the same path, and so does this Python.
 
-In a Slurm batch script, which ends its job when it ends itself, follow the run with `train`:
+A Slurm batch script, where `launch` waits for the run to end because the job ends with its script; USR1, sent some time
+before the limit, saves a checkpoint and stops:
 
     #SBATCH --nodes=2 --ntasks-per-node=8 --gpus-per-node=8 --signal=USR1@300
-    sftkit train --launcher slurm --num_processes 16 --pretrain … --dataset … --runs-dir /shared/runs
+    sftkit launch --launcher slurm --num_processes 16 --runs-dir /shared/runs --pretrain … --dataset …
 """
 
 from __future__ import annotations

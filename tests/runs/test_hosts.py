@@ -21,6 +21,8 @@ from sftkit.errors import DataError, RunError
 from sftkit.runs import Run, hosts, starters
 from tests.conftest import train, write_rows
 from tests.runs.conftest import wait_for
+from tests.runs.slurm import missing as slurm_missing
+from tests.runs.slurm import slurm
 from tests.runs.two_hosts import missing, two_hosts
 
 # the hostfile
@@ -65,7 +67,7 @@ def test_slurms_short_names(short, names):
     assert hosts.expand(short) == names
 
 
-def slurm(**changes) -> dict[str, str]:
+def task_of_slurm(**changes) -> dict[str, str]:
     task = {
         "SLURM_JOB_ID": "77", "SLURM_PROCID": "3", "SLURM_LOCALID": "1", "SLURM_NTASKS": "9", "SLURM_NODEID": "1",
         "SLURM_STEP_NUM_TASKS": "4", "SLURM_STEP_TASKS_PER_NODE": "2(x2)", "SLURM_STEP_NODELIST": "127.0.0.[1-2]",
@@ -75,7 +77,7 @@ def slurm(**changes) -> dict[str, str]:
 
 
 def test_a_rank_of_slurm():
-    place = hosts.rank_environment(slurm())
+    place = hosts.rank_environment(task_of_slurm())
     expected = {
         "RANK": "3",
         "LOCAL_RANK": "1",
@@ -85,14 +87,14 @@ def test_a_rank_of_slurm():
     }
     assert place.items() >= expected.items()
     assert place["OMP_NUM_THREADS"] == "3" and place["MASTER_PORT"] == "20077"
-    assert hosts.rank_environment(slurm(CUDA_VISIBLE_DEVICES="2"))["LOCAL_RANK"] == "0"
-    assert hosts.rank_environment(slurm(CUDA_VISIBLE_DEVICES="2,3"))["LOCAL_RANK"] == "1"
+    assert hosts.rank_environment(task_of_slurm(CUDA_VISIBLE_DEVICES="2"))["LOCAL_RANK"] == "0"
+    assert hosts.rank_environment(task_of_slurm(CUDA_VISIBLE_DEVICES="2,3"))["LOCAL_RANK"] == "1"
 
 
 def test_what_is_said_already_is_left_alone():
     said = {"RANK": "1", "LOCAL_RANK": "0", "WORLD_SIZE": "2", "LOCAL_SIZE": "1", "MASTER_ADDR": "localhost"}
     said |= {"MASTER_PORT": "1", "GLOO_SOCKET_IFNAME": "eth7", "OMP_NUM_THREADS": "5"}
-    place = hosts.rank_environment(slurm() | said)
+    place = hosts.rank_environment(task_of_slurm() | said)
     assert not place.keys() & said.keys() and place["LOCAL_WORLD_SIZE"] == "1"
 
 
@@ -298,3 +300,60 @@ def test_over_pdsh_killed_at_once(pdsh, launch):
     begin = time.monotonic()
     wait_for(lambda: not ranks_of(run), 10)
     assert time.monotonic() - begin < 5
+
+
+@pytest.fixture(scope="module")
+def cluster(pair, tmp_path_factory):
+    if why := slurm_missing():
+        pytest.skip(f"NOT TESTED, Slurm: {why}")
+    with slurm(pair, tmp_path_factory.mktemp("slurm")) as environment:
+        yield environment
+
+
+def batch(pair, cluster, settings: dict, folder: Path, *options: str) -> Run:
+    """A run in a batch job of two tasks on two nodes, by the script that starters.py shows."""
+    words = [
+        sys.executable,
+        "-m",
+        "sftkit.cli",
+        "launch",
+        "--runs-dir",
+        folder / "runs",
+        "--launcher",
+        "slurm",
+    ]
+    script = folder / "job.sh"
+    script.write_text(f"#!/bin/sh\n#SBATCH --nodes=2 --ntasks-per-node=1\n{shlex.join(map(str, [*words, *flags(settings)]))}\n")  # fmt: skip
+    log = folder / "job.txt"
+    job = pair.start(
+        "alpha", "sbatch", *options, "-o", log, script, env={**cluster, "OMP_NUM_THREADS": "1"}, cwd=folder
+    )
+    assert job.wait(30) == 0
+    try:
+        wait_for(lambda: list(folder.glob("runs/*/run.json")), 60)
+    except AssertionError:
+        raise AssertionError(log.read_text() if log.exists() else "no output") from None
+    return Run(next(folder.glob("runs/*")))
+
+
+def test_slurm(pair, cluster, settings, tmp_path, one_host):
+    run = batch(pair, cluster, settings, tmp_path)
+    finished(run, one_host)
+    told = [json.loads((run.folder / f"exit-rank{rank}.json").read_text()) for rank in (0, 1)]
+    assert [word["host"] for word in told] == ["alpha", "beta"]
+
+
+def test_slurm_warns_of_the_time_limit(pair, cluster, settings, tmp_path):
+    run = batch(pair, cluster, {**settings, "max_epochs": 10_000}, tmp_path, "--signal=USR1@60")
+    until_training(run)
+    job = next(iter(slurm_jobs(pair, cluster)))
+    assert pair.start("alpha", "scancel", "--signal=USR1", job, env=cluster).wait(20) == 0
+    status = run.wait(60)
+    assert status.state == "stopped" and "on request" in status.reason, f"{status}\n{run.log()}"
+    assert run.checkpoints.is_dir()
+    wait_for(lambda: not slurm_jobs(pair, cluster), 30)
+
+
+def slurm_jobs(pair, cluster) -> list[str]:
+    said = pair.start("alpha", "squeue", "-h", "-o", "%i", env=cluster, stdout=subprocess.PIPE, text=True)
+    return said.communicate(timeout=20)[0].split()

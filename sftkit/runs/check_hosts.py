@@ -1,0 +1,88 @@
+"""Preflight checks of several hosts: the hostfile, what starts the processes, Slurm's allocation."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from sftkit.runs import hosts
+from sftkit.runs.findings import Finding, check, nearest_batch
+from sftkit.runs.look import Look
+
+WITH_HOSTFILE = ("pdsh", "manual")
+
+
+def _hostfile(look: Look) -> tuple[list[hosts.Host], list[tuple[int, str]]]:
+    """Hosts and faults of the hostfile. Raises OSError or UnicodeDecodeError when it cannot be read."""
+    return hosts.parse(Path(look.config.hostfile or "").read_text(encoding="utf-8"))
+
+
+def _set_processes(look: Look, count: int) -> tuple[dict[str, int], str]:
+    """The fix: so many processes, and a batch that they can share."""
+    fix = {"num_processes": count}
+    fix |= nearest_batch({**look.config.to_dict(), **fix})
+    return fix, "Set " + ", ".join(f"{name}={value}" for name, value in fix.items())
+
+
+@check
+def hostfile_can_be_read(look: Look) -> Iterator[Finding]:
+    if look.config.launcher not in WITH_HOSTFILE:
+        return
+    try:
+        named, faults = _hostfile(look)
+    except (OSError, UnicodeDecodeError) as error:
+        why = getattr(error, "strerror", None) or "it is no text"
+        yield Finding("stop", "hostfile", f"{look.config.hostfile} cannot be read: {why}.")
+        return
+    for row, what in faults:
+        yield Finding("stop", "hostfile", f"{look.config.hostfile}, row {row}: {what}")
+    slots = sum(host.slots for host in named)
+    if not faults and slots != look.config.num_processes:
+        yield Finding("stop", "num_processes", f"{look.config.num_processes} processes, and the hostfile has {slots} slots.", *_set_processes(look, slots))  # fmt: skip
+
+
+@check
+def the_first_host_is_this_one(look: Look) -> Iterator[Finding]:
+    """By hand, rank 0 is started here, and the others look for it on the first host."""
+    if look.config.launcher != "manual":
+        return
+    try:
+        named, faults = _hostfile(look)
+    except (OSError, UnicodeDecodeError):
+        return
+    if not named or faults:
+        return
+    for number, host in enumerate(named):
+        try:
+            here = hosts.is_here(host.address)
+        except OSError:
+            yield Finding("stop", "hostfile", f"No address is known here for the host {host.name}.")
+            continue
+        if number == 0 and not here:
+            yield Finding("stop", "hostfile", f"The first host, {host.name}, is not this machine. Launch there, or put this machine first.")  # fmt: skip
+
+
+@check
+def the_starter_is_there(look: Look) -> Iterator[Finding]:
+    launcher = look.config.launcher
+    by_hand = {"launcher": "manual"}, "Start the other hosts by hand"
+    if launcher == "pdsh":
+        for program in ("pdsh", "ssh"):
+            if not shutil.which(program):
+                yield Finding("stop", "launcher", f"{program} is not installed here; DeepSpeed starts other hosts with it.", *by_hand)  # fmt: skip
+    if launcher != "slurm":
+        return
+    if not shutil.which("srun"):
+        yield Finding("stop", "launcher", "There is no srun here: this is no machine of a Slurm cluster.")
+    elif not os.environ.get("SLURM_JOB_ID"):
+        yield Finding("stop", "launcher", f"This is not inside a Slurm job. Start Jupyter or `sftkit launch` in one: salloc --ntasks={look.config.processes}, or sbatch (`sftkit launch --help` shows a script).")  # fmt: skip
+    elif (tasks := os.environ.get("SLURM_NTASKS", "")).isdigit() and int(tasks) < look.config.processes:
+        yield Finding("warn", "num_processes", f"{look.config.processes} processes, and the Slurm job was given {tasks} tasks.", *_set_processes(look, int(tasks)))  # fmt: skip
+
+
+@check
+def what_the_hosts_must_share(look: Look) -> Iterator[Finding]:
+    if look.config.launcher != "local":
+        yield Finding("inform", "launcher", f"Every host must see {look.runs_dir.absolute()}, the model, the data and this Python under the same paths (a shared disk).")  # fmt: skip
