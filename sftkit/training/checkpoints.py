@@ -118,7 +118,7 @@ def load(engine: Any, path: Path, state: dict[str, Any], config: SFTConfig) -> s
         )
         changed = ""
     else:
-        universal.load(engine, path / TAG, state["zero_stage"])
+        universal.load(engine, path / TAG, state["zero_stage"], state["step"])
         changed = (
             f" (of {state['ranks']} ranks at ZeRO stage {state['zero_stage']}, for {ranks} at stage {stage})"
         )

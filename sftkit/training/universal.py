@@ -26,8 +26,9 @@ from sftkit.errors import RunError
 STATES = ("exp_avg", "exp_avg_sq")  # what AdamW keeps of each weight, beside the number of steps
 
 
-def load(engine: Any, checkpoint: Path, zero_stage: int) -> None:
-    """Weights and optimizer state of `checkpoint` (a folder that `engine.save_checkpoint` wrote at `zero_stage`)."""
+def load(engine: Any, checkpoint: Path, zero_stage: int, step: int) -> None:
+    """Weights and optimizer state of `checkpoint`, a folder that `engine.save_checkpoint` wrote at `zero_stage` after
+    `step` steps."""
     folder = checkpoint.parent / f".{checkpoint.name}-universal"
     if dist.get_rank() == 0:
         shutil.rmtree(folder, ignore_errors=True)
@@ -36,7 +37,7 @@ def load(engine: Any, checkpoint: Path, zero_stage: int) -> None:
         else:
             _write_stage_0(checkpoint, engine.module, folder)
     dist.barrier()
-    _restore(engine, folder / "zero")
+    _restore(engine, folder / "zero", float(step))
     dist.barrier()
     if dist.get_rank() == 0:
         shutil.rmtree(folder, ignore_errors=True)
@@ -77,15 +78,12 @@ def _write_stage_0(checkpoint: Path, module: nn.Module, folder: Path) -> None:
         torch.save({"param": saved["module"][name].float()}, place / "fp32.pt")
         for key in STATES:
             torch.save({"param": state[key].float()}, place / f"{key}.pt")
-        torch.save(state["step"], place / "step.pt")
 
 
-def _restore(engine: Any, folder: Path) -> None:
+def _restore(engine: Any, folder: Path, step: float) -> None:
     stage = engine.zero_optimization_stage()
     adam = engine.optimizer if stage == 0 else engine.optimizer.optimizer
-    step = torch.tensor(0.0)
     for name, weight in trained(engine.module):
-        step = torch.as_tensor(torch.load(folder / name / "step.pt", weights_only=False), dtype=torch.float32)
         for key, value in _values(folder / name):
             value = value.reshape(-1)
             if stage == 3:
@@ -96,10 +94,8 @@ def _restore(engine: Any, folder: Path) -> None:
                 weight.data.copy_(value.view_as(weight))
             else:
                 adam.state[weight][key] = value.view_as(weight).to(weight.device, weight.dtype)
-        if stage == 0:
-            adam.state[weight]["step"] = step.clone()
     for state in adam.state.values():
-        state["step"] = step.clone().to(state["exp_avg"].device)
+        state["step"] = torch.tensor(step, device=state["exp_avg"].device)
     if stage == 3:
         _renew_weights(engine, folder)
     elif stage:
