@@ -1,7 +1,7 @@
 """Messages to token ids with their loss mask: the same for the trainer and for whoever looks at a row.
 
 seen = tokenized(config, {"prompt": "2+2?", "response": "4"})
-seen.input_ids, seen.tokens, seen.loss_mask, seen.text
+seen.input_ids, seen.tokens, seen.loss_mask, seen.text, seen.truncated, seen.dropped_turns
 """
 
 from __future__ import annotations
@@ -11,14 +11,15 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from sftkit.config import SFTConfig
-from sftkit.data.shaping import Example, find_columns, to_example
-from sftkit.data.templates import ChatTemplate, Span, chat_template
-from sftkit.data.vocabulary import Vocabulary
+from sftkit.data.answers import Span
+from sftkit.data.shaping import Example, Message, find_columns, to_example
+from sftkit.data.templates import ChatTemplate, chat_template
+from sftkit.data.vocabulary import Tokens, Vocabulary
 from sftkit.errors import DataError
 
 CHUNK = 4096  # rows given to the tokenizer at once: enough for its threads, little enough for memory
@@ -29,7 +30,8 @@ class Encoded:
     """One row as the trainer sees it.
 
     `input_ids` [n] int32; `loss_mask` [n] bool, True where the token is trained; `text` the text they stand for;
-    `ends` [n] the character at which each token ends; `truncated`: cut at `max_len`, so without an end token.
+    `ends` [n] the character at which each token ends; `truncated`: its first answer is cut at `max_len`, so without an
+    end token; `dropped_turns`: messages at the end that were left out whole, because they did not fit.
     """
 
     input_ids: np.ndarray
@@ -39,6 +41,7 @@ class Encoded:
     truncated: bool = False
     task: str = ""
     row: int = 0
+    dropped_turns: int = 0
 
     @property
     def tokens(self) -> list[str]:
@@ -47,6 +50,22 @@ class Encoded:
         if len(bounds) > 1:
             bounds[-1] = len(self.text)
         return [self.text[a:b] for a, b in pairwise(bounds)]
+
+
+class Rendered(NamedTuple):
+    """A conversation on its way: its messages, their text, and where in it the assistant speaks."""
+
+    messages: list[Message]
+    text: str
+    spans: list[Span]
+
+
+class Taught(NamedTuple):
+    """Tokens [first, stop) that are trained for message number `turn`."""
+
+    first: int
+    stop: int
+    turn: int
 
 
 @dataclass(frozen=True)
@@ -61,32 +80,75 @@ class Encoder:
         """Each example in turn. Raises `DataError` with the row when the template refuses it."""
         for first in range(0, len(examples), CHUNK):
             chunk = examples[first : first + CHUNK]
-            spanned = [self._spans(example) for example in chunk]
-            # The template writes BOS and end tokens itself: the tokenizer must add none.
-            encodings = self.vocabulary.tokenizer.encode_batch(
-                [text for text, _ in spanned], add_special_tokens=False
-            )
-            for example, (text, spans), encoding in zip(chunk, spanned, encodings):
-                yield self._row(example, text, spans, encoding)
+            rendered = [self._render(example, example.messages) for example in chunk]
+            # The template writes BOS and end tokens itself: the tokenizer adds none.
+            tokenized = self.vocabulary.tokenize([one.text for one in rendered])
+            for example, one, tokens in zip(chunk, rendered, tokenized):
+                fits = len(tokens.ids) <= self.max_len
+                yield self._row(example, one, tokens) if fits else self._shorter(example, one, tokens)
 
-    def _spans(self, example: Example) -> tuple[str, list[Span]]:
+    def _render(self, example: Example, messages: list[Message]) -> Rendered:
         try:
-            return self.template.spans(example.messages)
+            return Rendered(messages, *self.template.spans(messages))
         except DataError as error:
             raise DataError(str(error), row=example.row or None) from None
 
-    def _row(self, example: Example, text: str, spans: list[Span], encoding: Any) -> Encoded:
-        offsets = np.array(encoding.offsets, dtype=np.int64).reshape(-1, 2)
-        starts, ends = offsets[:, 0], offsets[:, 1]
-        mask = np.zeros(len(offsets), dtype=bool)
-        for start, stop in spans:  # a token that overlaps the answer is the answer's
-            mask |= (starts < stop) & (ends > start)
-        ids = np.array(encoding.ids, dtype=np.int32)
-        cut = len(ids) > self.max_len
-        if cut:  # the end token goes with the rest: a cut answer is not taught to end here
-            ids, mask, ends = ids[: self.max_len], mask[: self.max_len], ends[: self.max_len]
+    def _row(self, example: Example, rendered: Rendered, tokens: Tokens, stop: int | None = None, truncated: bool = False) -> Encoded:  # fmt: skip
+        """The row of the first `stop` tokens."""
+        mask = np.zeros(len(tokens.ids), dtype=bool)
+        for taught in self._taught(rendered.spans, tokens):
+            mask[taught.first : taught.stop] = True
+        text, ends = rendered.text, tokens.ends
+        if stop is not None and stop < len(mask):
+            mask, ends = mask[:stop], ends[:stop]
             text = text[: int(ends.max())]
-        return Encoded(ids, mask, text, ends, cut, example.task, example.row)
+        dropped = len(example.messages) - len(rendered.messages)
+        return Encoded(
+            tokens.ids[: len(mask)], mask, text, ends, truncated, example.task, example.row, dropped
+        )
+
+    def _taught(self, spans: list[Span], tokens: Tokens) -> list[Taught]:
+        """The tokens of each answer. One that overlaps it is the answer's, unless it is a mark that took in blanks."""
+        found = []
+        for start, stop, turn in spans:
+            first = int(tokens.ends.searchsorted(start, side="right"))
+            last = int(tokens.starts.searchsorted(stop, side="left"))
+            if (
+                first < last
+                and tokens.starts[first] < start
+                and int(tokens.ids[first]) in self.vocabulary.added
+            ):
+                first += 1
+            if (
+                first < last
+                and tokens.ends[last - 1] > stop
+                and self._opens_the_next_turn(int(tokens.ids[last - 1]))
+            ):
+                last -= 1
+            found.append(Taught(first, last, turn))
+        return found
+
+    def _opens_the_next_turn(self, token: int) -> bool:
+        mark = self.vocabulary.added.get(token)
+        return mark is not None and mark != self.template.end.strip()
+
+    def _shorter(self, example: Example, rendered: Rendered, tokens: Tokens) -> Encoded:
+        """A row that does not fit: whole exchanges are left out from its end, so that it ends as an answer ends.
+
+        The shorter conversation is rendered anew, since templates write a last turn in another way than an earlier one.
+        Where not even the first answer fits, it is cut; its end token goes with the rest, so that nobody learns to stop
+        in the middle of a sentence.
+        """
+        answers = self._taught(rendered.spans, tokens)
+        fitting = [answer for answer in answers if answer.stop <= self.max_len]
+        for answer in reversed(fitting or answers[:1]):
+            if answer.turn + 1 < len(rendered.messages):
+                rendered = self._render(example, example.messages[: answer.turn + 1])
+                [tokens] = self.vocabulary.tokenize([rendered.text])
+            now = self._taught(rendered.spans, tokens)
+            if now and now[-1].turn == answer.turn and now[-1].stop <= self.max_len:
+                return self._row(example, rendered, tokens, now[-1].stop)
+        return self._row(example, rendered, tokens, self.max_len, truncated=True)
 
 
 def encoder(config: SFTConfig) -> Encoder:
@@ -96,7 +158,7 @@ def encoder(config: SFTConfig) -> Encoder:
 
 
 def tokenized(config: SFTConfig, row: dict[str, Any] | Example) -> Encoded:
-    """One row as the trainer sees it: `.input_ids .tokens .loss_mask .text`.
+    """One row as the trainer sees it: `.input_ids .tokens .loss_mask .text .truncated .dropped_turns`.
 
     `row` has the columns that `config` names (or is an `Example`). Raises `DataError`.
     """

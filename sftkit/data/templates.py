@@ -8,31 +8,23 @@ from __future__ import annotations
 
 import datetime
 import json
-from dataclasses import dataclass, field
-from functools import lru_cache
-from typing import Any
+import re
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
-import jinja2
-import jinja2.ext
-import jinja2.sandbox
-
-from sftkit.config import SFTConfig
+from sftkit.config import SFTConfig, nearest
+from sftkit.data.answers import Span, find_answers
+from sftkit.data.rendering import render
 from sftkit.data.shaping import Message
 from sftkit.data.vocabulary import Vocabulary
 from sftkit.errors import DataError
 
-Span = tuple[int, int]  # characters [start, end) of a text
+FOLDER = Path(__file__).parent / "chat_templates"
+KNOWN = sorted(path.stem for path in FOLDER.glob("*.jinja"))
+PLAIN = (FOLDER / "plain.jinja").read_text(encoding="utf-8").removesuffix("\n")
 
-SENTINEL = "\ue000\ue001\ue000"  # private-use characters: in no text, so they mark a place
-
-PLAIN = """\
-{%- for message in messages -%}
-{%- if message['role'] == 'system' -%}{{ message['content'] + '\\n\\n' }}
-{%- elif message['role'] == 'user' -%}{{ 'User:\\n' + message['content'] + '\\n\\n' }}
-{%- else -%}{{ 'Assistant:\\n' + message['content'] }}{{ eos_token }}{{ '' if loop.last else '\\n\\n' }}
-{%- endif -%}
-{%- endfor -%}
-{%- if add_generation_prompt -%}{{ 'Assistant:\\n' }}{%- endif -%}"""
+# Private-use characters: in no text, so they mark a place.
+QUESTION, ANSWER = "\ue000\ue002\ue000", "\ue000\ue001\ue000"
 
 _AROUND = """\
 {{%- for message in messages -%}}
@@ -41,6 +33,20 @@ _AROUND = """\
 {{%- else -%}}{{{{ {blank} + message['content'] }}}}{{{{ eos_token }}}}{{{{ '' if loop.last else '\\n' }}}}
 {{%- endif -%}}
 {{%- endfor -%}}"""
+
+# Before a template that ends answers with no token of its own: every answer gets the tokenizer's.
+_ENDED = """\
+{%- set ended = namespace(turns=[]) -%}
+{%- for message in messages -%}
+{%- if message['role'] == 'assistant' and message['content'] is string -%}
+{%- set ended.turns = ended.turns + [dict(message, content=message['content'] + eos_token)] -%}
+{%- else -%}{%- set ended.turns = ended.turns + [message] -%}
+{%- endif -%}
+{%- endfor -%}
+{%- set messages = ended.turns %}"""
+
+# Around a template that writes BOS for some conversations only.
+_BOS_ONCE = "{%- set written %}SOURCE{% endset %}{{ '' if (written | trim).startswith(bos_token) else bos_token }}{{ written }}"
 
 
 def plain_template(vocabulary: Vocabulary) -> ChatTemplate:
@@ -57,104 +63,168 @@ def around_template(text: str) -> str:
     before, after = text.split("{}")
     head = after.rstrip(" ")
     parts = {"before": before, "after": head, "blank": after[len(head) :]}
-    return _AROUND.format(**{name: json.dumps(part, ensure_ascii=False) for name, part in parts.items()})
+    return _AROUND.format(**{name: _quoted(part) for name, part in parts.items()})
+
+
+def chosen_template(chosen: str, vocabulary: Vocabulary) -> str:
+    """The source of a known template, or of a jinja file.
+
+    A known template whose end mark is no token of this tokenizer ends answers with the tokenizer's own EOS: as plain
+    text (`<|im_end|>` cut into ten tokens) the mark would stop no generation. Its other marks stay, as text that the
+    model reads like any other. A file is taken as it stands; `ChatTemplate.build` adds the EOS where it needs one.
+    """
+    if chosen in KNOWN:
+        source = (FOLDER / f"{chosen}.jinja").read_text(encoding="utf-8")
+        mark = re.match(r"\{%- set end = '(.+)' -%\}\n", source)
+        if mark and mark[1] not in vocabulary.marks():
+            source = "{%- set end = eos_token -%}\n" + source[mark.end() :]
+        return source
+    path = Path(chosen)
+    if not path.is_file():
+        names = f"the known ones are {', '.join(KNOWN)}. {nearest(chosen, KNOWN)}"
+        raise DataError(f"chat_template {chosen!r} is neither a file nor a known template; {names}".rstrip())
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"cannot be read as a template: {error}", file=path) from None
 
 
 def chat_template(config: SFTConfig, vocabulary: Vocabulary) -> ChatTemplate:
-    """The template that a run trains with. Raises `DataError` when the tokenizer has none and one is asked for."""
-    if config.apply_chat_template:
-        if not vocabulary.chat_template:
+    """The template that a run trains with: `chat_template`, the tokenizer's, `input_template`, or the plain one.
+
+    Raises `DataError` when it cannot be had, or when no token would teach the model to stop.
+    """
+    file: str | None = None
+    if config.chat_template:
+        source = chosen_template(config.chat_template, vocabulary)
+        file = None if config.chat_template in KNOWN else config.chat_template
+    elif config.apply_chat_template:
+        source, file = vocabulary.chat_template, config.pretrain
+        if not source:
             raise DataError(
-                "its tokenizer has no chat template; turn apply_chat_template off.", file=config.pretrain
+                "its tokenizer has no chat template; turn apply_chat_template off, or choose a chat_template "
+                f"({', '.join(KNOWN)}).",
+                file=config.pretrain,
             )
-        return ChatTemplate.build(vocabulary.chat_template, vocabulary)
-    if config.input_template:
-        return ChatTemplate.build(around_template(config.input_template), vocabulary)
-    return plain_template(vocabulary)
+    else:
+        source = around_template(config.input_template) if config.input_template else PLAIN
+    try:
+        template = ChatTemplate.build(source, vocabulary)
+    except DataError as error:
+        raise DataError(str(error), file=file) from None
+    if not template.end and vocabulary.id(vocabulary.eos) is None:
+        raise DataError(
+            "has no token that ends an answer, so the model would never learn to stop: name one of its tokens as "
+            "eos_token in tokenizer_config.json.",
+            file=config.pretrain,
+        )
+    return template
 
 
 @dataclass(frozen=True)
 class ChatTemplate:
     """A jinja template with the tokenizer's special tokens.
 
-    `source` is what the tuned model's tokenizer carries. `end` is the token that ends an answer; `tail` is what the
-    template writes after the last answer (the end token, often a newline).
+    `source` is what the tuned model's tokenizer carries. `end` is what ends an answer: a token that generation can
+    stop at, with the blanks that the template writes before it. How it writes one exchange: question, `ask` (the rest
+    of the prompt), `lead` (what stands before the answer although the prompt does not give it, mostly a blank),
+    answer, `tail` (it begins with `end`). `ask` is empty where the prompt is no beginning of the whole text. `now` is
+    the time for templates that write a date: one for all rows.
     """
 
     source: str
     tokens: dict[str, str] = field(default_factory=dict)
     end: str = ""
     tail: str = ""
+    ask: str = ""
+    lead: str = ""
+    now: datetime.datetime = field(default_factory=datetime.datetime.now, compare=False)
 
     @classmethod
     def build(cls, source: str, vocabulary: Vocabulary) -> ChatTemplate:
-        """`source`, mended where it writes no BOS though the model wants one, or no end token after the answer."""
-        probe = [{"role": "user", "content": "a"}, {"role": "assistant", "content": SENTINEL}]
-        text = cls(source, vocabulary.tokens).render(probe)
-        if vocabulary.adds_bos and not text.lstrip().startswith(vocabulary.bos):
-            source = "{{ bos_token }}" + source
-        tail = text.partition(SENTINEL)[2]
-        end = _end_mark(tail, vocabulary)
-        if not end and vocabulary.eos:
-            source += "{%- if not add_generation_prompt -%}{{ eos_token }}{%- endif -%}"
-            tail = tail + vocabulary.eos
-            end = tail  # the blanks before the end token are part of what the model must write
-        return cls(source, vocabulary.tokens, end, tail)
+        """`source`, mended where training or asking with it would go wrong. Raises `DataError` if it cannot be used.
+
+        BOS is put first where the model wants one and the template writes none. The tokenizer's EOS is put behind
+        every answer where the template ends answers with no token (words like `### End` stop no generation). The
+        header of an answer becomes the generation prompt where the template has none: the model must be asked in it.
+        """
+        bare = cls(
+            source.removesuffix("\n"), vocabulary.tokens
+        )  # jinja drops that newline too, but only at the end
+        template = bare._with_bos(vocabulary)._measured(vocabulary)
+        if not template.end and vocabulary.id(vocabulary.eos) is not None:
+            template = replace(template, source=_ENDED + template.source)._measured(vocabulary)
+        if header := template._header_not_asked_for():
+            asks = "{% if add_generation_prompt %}{{ " + _quoted(header) + " }}{% endif %}"
+            template = replace(template, source=template.source + asks)._measured(vocabulary)
+        return template
 
     def render(self, messages: list[Message], add_generation_prompt: bool = False) -> str:
         """The text of a conversation; with the generation prompt, the text that asks for the next answer."""
+        return render(
+            self.source, self.now, messages=messages, add_generation_prompt=add_generation_prompt, tools=None, documents=None, **self.tokens
+        )  # fmt: skip
+
+    def prompt(self, messages: list[Message]) -> str | None:
+        """The text that asks for the next answer; None when the template refuses a conversation without one."""
+        return self._attempt(messages, add_generation_prompt=True)
+
+    def _attempt(self, messages: list[Message], add_generation_prompt: bool) -> str | None:
         try:
-            return _compiled(self.source).render(
-                messages=messages, add_generation_prompt=add_generation_prompt, tools=None, documents=None, **self.tokens
-            )  # fmt: skip
-        except (jinja2.TemplateError, TypeError) as error:
-            raise DataError(f"the chat template says: {error}") from None
-
-    def spans(self, messages: list[Message]) -> tuple[str, list[Span]]:
-        """The whole text, and the character spans in it that the assistant must learn, end tokens included.
-
-        Nothing is assumed of the template: an answer begins where the prompt before it ends, when that prompt is a
-        beginning of the whole text; else (a template that rewrites history) where the text starts to differ if the
-        answer is exchanged for a mark. Turns without an answer teach nothing.
-        """
-        text = self.render(messages)
-        found = []
-        for index, message in enumerate(messages):
-            speaks = message["role"] == "assistant" and message["content"].strip()
-            if speaks and (span := self._span(text, messages, index)) is not None:
-                found.append(span)
-        return text, found
-
-    def _span(self, text: str, messages: list[Message], index: int) -> Span | None:
-        prompt = self._prompt(messages[:index])
-        start = len(prompt) if prompt is not None and text.startswith(prompt) else None
-        if start is not None and index == len(messages) - 1 and self.tail and text.endswith(self.tail):
-            stop = len(text) - len(self.tail)
-        else:
-            mark = {"role": "assistant", "content": SENTINEL}
-            before, there, after = self.render([*messages[:index], mark, *messages[index + 1 :]]).partition(
-                SENTINEL
-            )
-            if not there:  # the template leaves this turn out
-                return None
-            if start is None:
-                start = _shared(text, before)
-            stop = len(text) - _shared(text[::-1], after[::-1])
-        if self.end and text.startswith(self.end, stop):
-            stop += len(self.end)
-        return (start, stop) if start < stop else None
-
-    def _prompt(self, messages: list[Message]) -> str | None:
-        try:
-            return self.render(messages, add_generation_prompt=True)
-        except DataError:  # some templates refuse a conversation that is not complete
+            return self.render(messages, add_generation_prompt)
+        except DataError:
             return None
 
+    def spans(self, messages: list[Message]) -> tuple[str, list[Span]]:
+        """The whole text, and the character spans in it that the assistant must learn, end tokens included."""
+        text = self.render(messages)
+        return text, find_answers(self, text, messages)
 
-def _shared(text: str, other: str) -> int:
-    """How many characters both begin with."""
-    pairs = enumerate(zip(text, other))
-    return next((place for place, (a, b) in pairs if a != b), min(len(text), len(other)))
+    def _with_bos(self, vocabulary: Vocabulary) -> ChatTemplate:
+        if not vocabulary.adds_bos:
+            return self
+        turns = [{"role": role, "content": "a"} for role in ("system", "user", "assistant")]
+        texts = [self._attempt(turns, False), self._attempt(turns[1:], False)]
+        begins = {text.lstrip().startswith(vocabulary.bos) for text in texts if text is not None}
+        if begins == {True}:
+            return self
+        if begins == {True, False}:
+            return replace(self, source=_BOS_ONCE.replace("SOURCE", self.source))
+        return replace(self, source="{{ bos_token }}" + self.source)
+
+    def _measured(self, vocabulary: Vocabulary) -> ChatTemplate:
+        """With `end`, `tail`, `ask` and `lead`, as one exchange shows them."""
+        question, whole = self._exchange()
+        before, _, tail = whole.partition(ANSWER)
+        end = _end_mark(tail, vocabulary)
+        prompt = self.prompt(question)
+        if prompt is None or QUESTION not in prompt or not before.startswith(prompt):
+            return replace(self, end=end, tail=tail, ask="", lead="")
+        ask = prompt.rpartition(QUESTION)[2]
+        return replace(self, end=end, tail=tail, ask=ask, lead=before[len(prompt) :])
+
+    def _exchange(self) -> tuple[list[Message], str]:
+        """A question and the text of it with an answer; with a system message if the template insists on one."""
+        question, answer = {"role": "user", "content": QUESTION}, {"role": "assistant", "content": ANSWER}
+        try:
+            return [question], self.render([question, answer])
+        except DataError as error:
+            told = [{"role": "system", "content": "a"}, question]
+            if (whole := self._attempt([*told, answer], False)) is None:
+                raise error
+            return told, whole
+
+    def _header_not_asked_for(self) -> str:
+        """`lead`, if it has words in it (a role's name) and the template knows no generation prompt."""
+        if not any(character.isalnum() for character in self.lead):
+            return ""
+        question, _ = self._exchange()
+        return self.lead if self._attempt(question, False) == self.prompt(question) else ""
+
+
+def _quoted(text: str) -> str:
+    """A text as jinja's literal."""
+    return json.dumps(text, ensure_ascii=False)
 
 
 def _end_mark(tail: str, vocabulary: Vocabulary) -> str:
@@ -164,35 +234,3 @@ def _end_mark(tail: str, vocabulary: Vocabulary) -> str:
         if bare.startswith(mark):
             return tail[: len(tail) - len(bare) + len(mark)]
     return ""
-
-
-class _Generation(jinja2.ext.Extension):
-    """`{% generation %}…{% endgeneration %}`, with which some templates mark answers: the text in it is kept."""
-
-    tags = {"generation"}
-
-    def parse(self, parser: Any) -> Any:
-        next(parser.stream)
-        return parser.parse_statements(["name:endgeneration"], drop_needle=True)
-
-
-@lru_cache(maxsize=64)
-def _compiled(source: str) -> jinja2.Template:
-    """The template in transformers' own environment: sandboxed, since it comes with a model from anywhere."""
-    environment = jinja2.sandbox.ImmutableSandboxedEnvironment(
-        trim_blocks=True, lstrip_blocks=True, extensions=[_Generation, jinja2.ext.loopcontrols]
-    )
-    environment.filters["tojson"] = _tojson
-    environment.globals["raise_exception"] = _raise
-    environment.globals["strftime_now"] = lambda form: datetime.datetime.now().strftime(form)
-    return environment.from_string(source)
-
-
-def _tojson(value: Any, ensure_ascii: bool = False, indent: Any = None, separators: Any = None, sort_keys: bool = False) -> str:  # fmt: skip
-    return json.dumps(
-        value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys
-    )
-
-
-def _raise(message: str) -> None:
-    raise jinja2.TemplateError(message)

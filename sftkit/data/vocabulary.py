@@ -4,15 +4,28 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from tokenizers import Tokenizer
+import numpy as np
+from tokenizers import Tokenizer, decoders
 
 from sftkit.data.reading import is_hub_id
 from sftkit.errors import DataError
 
 FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja")
+
+
+class Tokens(NamedTuple):
+    """The tokens of a text: `ids` [n] int32, and the characters [`starts`, `ends`) [n] int64 that each stands for.
+
+    A character of several tokens belongs to each of them.
+    """
+
+    ids: np.ndarray
+    starts: np.ndarray
+    ends: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -40,8 +53,56 @@ class Vocabulary:
 
     def marks(self) -> list[str]:
         """Tokens that stand for themselves in a text (`<|im_end|>`, `</s>`), longest first."""
-        added = {token.content for token in self.tokenizer.get_added_tokens_decoder().values()}
-        return sorted(added | set(self.tokens.values()), key=len, reverse=True)
+        return sorted(set(self.added.values()) | set(self.tokens.values()), key=len, reverse=True)
+
+    @cached_property
+    def added(self) -> dict[int, str]:
+        """Tokens that are found in a text before any other, by their number."""
+        return {number: token.content for number, token in self.tokenizer.get_added_tokens_decoder().items()}
+
+    def tokenize(self, texts: list[str]) -> list[Tokens]:
+        """The tokens of each text, and nothing added to them.
+
+        The tokenizer is a third faster when it need not say where its tokens stand. Where every token of a text
+        stands for bytes known beforehand, as with Llama 3, Qwen and GPT-2, their lengths say it as well.
+        """
+        if self._bytes is None:
+            return [_told(one) for one in self.tokenizer.encode_batch(texts, add_special_tokens=False)]
+        quick = self.tokenizer.encode_batch_fast(texts, add_special_tokens=False)
+        found = [self._counted(text, np.array(one.ids, np.int32)) for text, one in zip(texts, quick)]
+        rest = [number for number, tokens in enumerate(found) if tokens is None]
+        slow = self.tokenizer.encode_batch([texts[number] for number in rest], add_special_tokens=False)
+        for number, one in zip(rest, slow):
+            found[number] = _told(one)
+        return found
+
+    @cached_property
+    def _bytes(self) -> np.ndarray | None:
+        """How many bytes of text each token stands for [ids] int64; None when that is not known beforehand."""
+        if not isinstance(self.tokenizer.decoder, decoders.ByteLevel):
+            return None
+        vocabulary = self.tokenizer.get_vocab(with_added_tokens=True)
+        lengths = np.zeros(max(vocabulary.values(), default=0) + 1, np.int64)
+        for token, number in vocabulary.items():  # one letter stands for one byte
+            lengths[number] = len(token)
+        for number, token in self.added.items():
+            lengths[number] = len(token.encode())
+        return lengths
+
+    def _counted(self, text: str, ids: np.ndarray) -> Tokens | None:
+        """Places by counting bytes; None when the tokens are not the text's bytes (it was normalized, blanks dropped)."""
+        lengths = self._bytes[ids]
+        ends = lengths.cumsum()
+        raw = text.encode()
+        if len(ids) == 0 or ends[-1] != len(raw):
+            return None
+        if self.tokenizer.normalizer is not None and self.tokenizer.normalizer.normalize_str(text) != text:
+            return None
+        starts = ends - lengths
+        if len(raw) > len(text):  # from bytes to characters, by counting the bytes that begin one
+            begun = ((np.frombuffer(raw, np.uint8) & 0xC0) != 0x80).cumsum()
+            starts, ends = begun[starts] - 1, begun[ends - 1]
+        return Tokens(ids, starts, ends)
 
     @classmethod
     def load(cls, pretrain: str | Path) -> Vocabulary:
@@ -65,6 +126,12 @@ class Vocabulary:
             if name.endswith("_token") and _content(value)
         }
         return cls(tokenizer, tokens, _template(settings, found), _adds_bos(tokenizer, tokens, settings), tuple(found.values()))  # fmt: skip
+
+
+def _told(encoding: Any) -> Tokens:
+    """Places as the tokenizer tells them."""
+    places = np.array(encoding.offsets, np.int64).reshape(-1, 2)
+    return Tokens(np.array(encoding.ids, np.int32), places[:, 0], places[:, 1])
 
 
 def _file(pretrain: str | Path, name: str) -> Path | None:

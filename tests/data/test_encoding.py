@@ -111,10 +111,9 @@ def test_a_template_that_rewrites_history(tmp_path):
 
 
 def test_a_template_without_an_end_token_is_given_one(tmp_path):
-    encoded = seen(tmp_path, {"prompt": "q", "response": "a"}, NO_END)
-    assert encoded.text.endswith("assistant: a\n</s>")
-    assert trained(encoded).endswith("a\n</s>")
-    assert encoded.loss_mask[-1]
+    encoded = seen(tmp_path, {"messages": TURNS}, NO_END)
+    assert encoded.text == "<s>user: one?\nassistant: 1</s>\nuser: two?\nassistant: 2 it is</s>\n"
+    assert trained(encoded).replace(" 1", "1").replace(" 2", "2") == "1</s>|2 it is</s>"
 
 
 def test_the_first_answer_token_is_trained_when_it_holds_the_blank_of_the_template(tmp_path):
