@@ -104,7 +104,12 @@ def _restore(engine: Any, folder: Path, step: float) -> None:
 
 def _values(place: Path) -> Iterator[tuple[str, torch.Tensor]]:
     for key in ("fp32", *STATES):
-        yield key, torch.load(place / f"{key}.pt", map_location="cpu", weights_only=False)["param"]
+        yield key, _value(place / f"{key}.pt")
+
+
+def _value(file: Path) -> torch.Tensor:
+    found = torch.load(file, map_location="cpu", weights_only=False)
+    return found["param"] if isinstance(found, dict) else found  # bare, where the checkpoint was of stage 3
 
 
 def _put(weight: nn.Parameter, key: str, value: torch.Tensor) -> None:
@@ -133,5 +138,4 @@ def _renew_weights(engine: Any, folder: Path) -> None:
     for name, weight in trained(engine.module):
         with deepspeed.zero.GatheredParameters([weight], modifier_rank=0):
             if dist.get_rank() == 0:
-                value = torch.load(folder / name / "fp32.pt", map_location="cpu", weights_only=False)["param"]
-                weight.data.copy_(value.view_as(weight))
+                weight.data.copy_(_value(folder / name / "fp32.pt").view_as(weight))
