@@ -111,9 +111,8 @@ def _one_by_one(template: ChatTemplate, text: str, messages: list[Message], turn
                 "seen where this answer ends. Choose another chat_template."
             )
         stop = len(text) - len(after) if there else 0  # 0: the template leaves this turn out
-        prompt = template.prompt(messages[:turn])
-        given = prompt is not None and text.startswith(prompt)
-        places.append((len(prompt) if given else _shared(text, before), stop))
+        at = _shared(text, before)
+        places.append((_start(template, text, messages[:turn], text[:at], at), stop))
     return places
 
 

@@ -53,7 +53,8 @@ class Vocabulary:
 
     def marks(self) -> list[str]:
         """Tokens that stand for themselves in a text (`<|im_end|>`, `</s>`), longest first."""
-        return sorted(set(self.added.values()) | set(self.tokens.values()), key=len, reverse=True)
+        named = {token for token in self.tokens.values() if self.id(token) is not None}
+        return sorted(named | set(self.added.values()), key=len, reverse=True)
 
     @cached_property
     def added(self) -> dict[int, str]:

@@ -79,9 +79,8 @@ def rows_are_not_empty(look: Look) -> Iterator[Finding]:
 def tokens_are_trained(look: Look) -> Iterator[Finding]:
     seen = look.encoded
     if isinstance(seen, DataError):
-        yield Finding(
-            "stop", "apply_chat_template" if look.config.apply_chat_template else "pretrain", str(seen)
-        )
+        set_by = [name for name in ("chat_template", "apply_chat_template") if getattr(look.config, name)]
+        yield Finding("stop", *set_by or ["pretrain"], str(seen))
         return
     if not seen:
         return
@@ -97,6 +96,9 @@ def tokens_are_trained(look: Look) -> Iterator[Finding]:
     if cut:
         level = "warn" if len(cut) > MANY_CUT * len(seen) else "inform"
         yield Finding(level, "max_len", f"{len(cut)} {of} are longer than max_len {look.config.max_len} and are cut; a cut answer is not taught to end.")  # fmt: skip
+    if shorter := [row for row in seen if row.dropped_turns and not row.truncated]:
+        turns = sum(row.dropped_turns for row in shorter)
+        yield Finding("inform", "max_len", f"{len(shorter)} {of} do not fit max_len {look.config.max_len} and lose their last turns ({turns} messages); they end with a whole answer.")  # fmt: skip
 
 
 def _why_idle(cut: list) -> str:

@@ -6,10 +6,14 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tokenizers import AddedToken, normalizers
 
 from sftkit.config import SFTConfig
-from sftkit.data import Encoded, read_examples, tokenized
+from sftkit.data import Encoded, Vocabulary, read_examples, tokenized
 from sftkit.data.encoding import encoder
+from sftkit.data.vocabulary import _told
 from sftkit.errors import DataError
 from tests.conftest import write_rows, write_tokenizer
 
@@ -135,6 +139,30 @@ def test_characters_that_are_several_tokens(tmp_path):
     encoded = seen(tmp_path, {"prompt": "首都是?", "response": "都是🙂"})
     assert trained(encoded) == "都是🙂</s>"
     assert encoded.loss_mask.sum() > len("都是🙂</s>") - 4
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(text=st.text(st.characters(blacklist_categories=("Cs",))))
+def test_places_counted_in_bytes_are_those_that_the_tokenizer_tells(tiny_model, text):
+    vocabulary = encoder(SFTConfig(pretrain=str(tiny_model), dataset="d")).vocabulary
+    [told] = [_told(vocabulary.tokenizer.encode(text, add_special_tokens=False))]
+    counted = vocabulary._counted(text, told.ids)
+    assert (counted is None) == (text == "")
+    [found] = vocabulary.tokenize([text])
+    for one in (found, counted or found):
+        assert all((ours == theirs).all() for ours, theirs in zip(one, told, strict=True))
+
+
+def test_places_are_told_where_bytes_cannot_be_counted(tiny_model):
+    """A normalizer that makes one character of two, and a mark that takes in the blanks behind it."""
+    vocabulary = Vocabulary.load(tiny_model)
+    vocabulary.tokenizer.normalizer = normalizers.NFC()
+    vocabulary.tokenizer.add_special_tokens([AddedToken("<|x|>", rstrip=True)])
+    texts = ["plain", "e\u0301e\u0301 法", "a<|x|> \n b", "\u212b\u0958"]
+    for text, tokens in zip(texts, vocabulary.tokenize(texts), strict=True):
+        told = _told(vocabulary.tokenizer.encode(text, add_special_tokens=False))
+        assert all((ours == theirs).all() for ours, theirs in zip(tokens, told, strict=True))
+    assert [vocabulary._counted(text, vocabulary.tokenize([text])[0].ids) is None for text in texts] == [False, True, True, True]  # fmt: skip
 
 
 def test_a_cut_answer_is_not_taught_to_end(tmp_path):
