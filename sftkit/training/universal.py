@@ -18,7 +18,7 @@ from typing import Any
 import deepspeed
 import torch
 import torch.distributed as dist
-from deepspeed.utils import tensor_fragment
+from deepspeed import utils as deepspeed_utils
 from torch import nn
 
 from sftkit.errors import RunError
@@ -115,9 +115,9 @@ def _value(file: Path) -> torch.Tensor:
 def _put(weight: nn.Parameter, key: str, value: torch.Tensor) -> None:
     """This rank's fragment of it, at stages 1 and 2."""
     if key == "fp32":
-        tensor_fragment.safe_set_full_fp32_param(weight, value)
+        deepspeed_utils.safe_set_full_fp32_param(weight, value)
     else:
-        tensor_fragment.safe_set_full_optimizer_state(weight, value, key)
+        deepspeed_utils.safe_set_full_optimizer_state(weight, value, key)
 
 
 def _put_piece(weight: nn.Parameter, key: str, value: torch.Tensor) -> None:
@@ -128,9 +128,9 @@ def _put_piece(weight: nn.Parameter, key: str, value: torch.Tensor) -> None:
     part = value[start : start + size]
     piece[: len(part)] = part
     if key == "fp32":
-        tensor_fragment.safe_set_local_fp32_param(weight, piece)
+        deepspeed_utils.safe_set_local_fp32_param(weight, piece)
     else:
-        tensor_fragment.safe_set_local_optimizer_state(weight, piece, key)
+        deepspeed_utils.safe_set_local_optimizer_state(weight, piece, key)
 
 
 def _renew_weights(engine: Any, folder: Path) -> None:
