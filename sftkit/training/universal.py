@@ -83,6 +83,7 @@ def _write_stage_0(checkpoint: Path, module: nn.Module, folder: Path) -> None:
 def _restore(engine: Any, folder: Path, step: float) -> None:
     stage = engine.zero_optimization_stage()
     adam = engine.optimizer if stage == 0 else engine.optimizer.optimizer
+    _make_room(engine, adam, stage)
     for name, weight in trained(engine.module):
         for key, value in _values(folder / name):
             value = value.reshape(-1)
@@ -100,6 +101,18 @@ def _restore(engine: Any, folder: Path, step: float) -> None:
         _renew_weights(engine, folder)
     elif stage:
         engine.optimizer.update_lp_params()
+
+
+def _make_room(engine: Any, adam: torch.optim.Optimizer, stage: int) -> None:
+    """The optimizer's state, which only its first step would make: zeros, linked to the weights that they belong to."""
+    if stage == 3:
+        flat = engine.optimizer.fp32_partitioned_groups_flat
+    else:
+        flat = [weight for group in adam.param_groups for weight in group["params"]]
+    for weight in flat:
+        adam.state[weight] |= {key: torch.zeros_like(weight) for key in STATES}
+    if stage in (1, 2):
+        engine.optimizer._lazy_init_hp_params_optimizer_state()
 
 
 def _values(place: Path) -> Iterator[tuple[str, torch.Tensor]]:
