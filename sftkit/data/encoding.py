@@ -119,18 +119,8 @@ class Encoder:
                 and int(tokens.ids[first]) in self.vocabulary.added
             ):
                 first += 1
-            if (
-                first < last
-                and tokens.ends[last - 1] > stop
-                and self._opens_the_next_turn(int(tokens.ids[last - 1]))
-            ):
-                last -= 1
             found.append(Taught(first, last, turn))
         return found
-
-    def _opens_the_next_turn(self, token: int) -> bool:
-        mark = self.vocabulary.added.get(token)
-        return mark is not None and mark != self.template.end.strip()
 
     def _shorter(self, example: Example, rendered: Rendered, tokens: Tokens) -> Encoded:
         """A row that does not fit: whole exchanges are left out from its end, so that it ends as an answer ends.

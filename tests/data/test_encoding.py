@@ -158,7 +158,7 @@ def test_places_are_told_where_bytes_cannot_be_counted(tiny_model):
     vocabulary = Vocabulary.load(tiny_model)
     vocabulary.tokenizer.normalizer = normalizers.NFC()
     vocabulary.tokenizer.add_special_tokens([AddedToken("<|x|>", rstrip=True)])
-    texts = ["plain", "e\u0301e\u0301 法", "a<|x|> \n b", "\u212b\u0958"]
+    texts = ["plain", "e\u0301e\u0301 法", "a<|x|> \n b", "\u212b\u212b\u212b\u0958"]
     for text, tokens in zip(texts, vocabulary.tokenize(texts), strict=True):
         told = _told(vocabulary.tokenizer.encode(text, add_special_tokens=False))
         assert all((ours == theirs).all() for ours, theirs in zip(tokens, told, strict=True))

@@ -287,6 +287,7 @@ def test_known_templates(tmp_path, name, marks):
     for messages in conversations(shape).values():
         row = check(shape, made, messages)
         assert row.input_ids.tolist() == tokenized(config, {"messages": messages}).input_ids.tolist()
+        assert marks or ends.get(name, "no mark") not in row.text  # as plain text it would only be noise
         assert "Be brief." in row.text or messages[0]["content"] != "Be brief."
     assert made.template.end == end and made.vocabulary.id(end) is not None
     asked = made.template.render(conversation("one?"), add_generation_prompt=True)
