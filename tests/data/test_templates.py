@@ -353,3 +353,8 @@ def test_the_time_is_the_same_for_all_rows(built, monkeypatch):
     time.sleep(1.1)
     assert made.template.render(conversation("q", "a")) == first
     assert made.template.now.strftime("%d %b %Y") in first
+
+
+def test_the_readme_names_every_known_template():
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    assert f"one of {', '.join(KNOWN)}." in " ".join(readme.split())
