@@ -22,12 +22,8 @@ def listen() -> None:
     global _store
     address, port = hosts.resolve(os.environ["MASTER_ADDR"]), int(os.environ["MASTER_PORT"])
     several_hosts = int(os.environ["LOCAL_WORLD_SIZE"]) < int(os.environ["WORLD_SIZE"])
-    if (
-        os.environ["RANK"] != "0"
-        or not hosts.is_here(address)
-        or several_hosts
-        and hosts.is_loopback(address)
-    ):
+    far = not hosts.is_here(address) or (several_hosts and hosts.is_loopback(address))
+    if os.environ["RANK"] != "0" or far:
         return
     listener = socket.create_server(
         (address, port), family=socket.AF_INET6 if ":" in address else socket.AF_INET, backlog=2048

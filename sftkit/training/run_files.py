@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 import traceback
 from dataclasses import dataclass, field
@@ -10,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from sftkit.runs import folder as disk
+from sftkit.runs import hosts
+from sftkit.training.trackers import Trackers
 
 HEARTBEAT = 0.5  # seconds; whoever watches takes a status that stays old for a hang
 
@@ -23,6 +26,7 @@ class RunFiles:
     step: int = 0
     total_steps: int = 0
     _beat: float = field(default=0.0, repr=False)
+    _trackers: Trackers | None = field(default=None, repr=False)
 
     def settings(self) -> dict[str, Any]:
         """What `run.json` says of the run."""
@@ -34,10 +38,15 @@ class RunFiles:
             print(text, flush=True)
 
     def status(self, state: str, reason: str = "") -> None:
-        """Replace `status.json`."""
-        if self.rank == 0:
-            self._beat = time.monotonic()
-            disk.write_status(self.folder, state, reason, step=self.step, total=self.total_steps)
+        """Replace `status.json`. With the end of a run, its trackers end too."""
+        if self.rank != 0:
+            return
+        if hosts.is_cut(self.folder):  # a run killed from another host: its status is no longer ours to write
+            os._exit(1)
+        self._beat = time.monotonic()
+        disk.write_status(self.folder, state, reason, step=self.step, total=self.total_steps)
+        if state in disk.ENDED:
+            self._end_trackers(state)
 
     def beat(self) -> None:
         """Show that the run is alive, between steps too."""
@@ -45,10 +54,18 @@ class RunFiles:
             self.status("running")
 
     def metrics(self, line: dict[str, Any]) -> None:
-        """Add one line to `metrics.jsonl`, whole: a line is one write."""
-        if self.rank == 0:
-            with (self.folder / disk.METRICS).open("ab", buffering=0) as file:
-                file.write((json.dumps(line) + "\n").encode())
+        """Add one line to `metrics.jsonl`, whole: a line is one write. The run's trackers get it too."""
+        if self.rank != 0:
+            return
+        with (self.folder / disk.METRICS).open("ab", buffering=0) as file:
+            file.write((json.dumps(line) + "\n").encode())
+        if self._trackers is None:
+            self._trackers = Trackers(self.settings()["config"], self.folder, self.say)
+        self._trackers.log(line)
+
+    def _end_trackers(self, state: str) -> None:
+        if self._trackers:
+            self._trackers.close(state)
 
     def forget_metrics_after(self, step: int) -> None:
         """Drop what was logged after the checkpoint that the run goes on from."""
@@ -71,3 +88,4 @@ class RunFiles:
             "time": time.time(),
         }
         disk.write_json(self.folder / f"error-rank{self.rank}.json", words)
+        self._end_trackers("failed")

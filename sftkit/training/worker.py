@@ -15,6 +15,8 @@ import sys
 from pathlib import Path
 
 from sftkit.runs import hosts, process
+from sftkit.training import trackers
+from sftkit.training.lean_imports import lean_imports
 from sftkit.training.run_files import RunFiles
 
 
@@ -24,8 +26,11 @@ def main(folder: Path) -> None:
     os.environ.update(hosts.rank_environment(os.environ))  # before torch and DeepSpeed are imported
     files = RunFiles(folder, int(os.environ["RANK"]))
     try:
-        from sftkit.training import rendezvous
-        from sftkit.training.loop import train  # torch, transformers, DeepSpeed: seconds
+        if files.rank == 0:
+            trackers.require(files.settings()["config"])
+        with lean_imports():
+            from sftkit.training import rendezvous
+            from sftkit.training.loop import train  # torch, transformers, DeepSpeed: seconds
 
         rendezvous.listen()
         train(files)

@@ -350,10 +350,8 @@ def test_a_check_that_breaks_does_not_silence_the_others(world, monkeypatch):
 
     monkeypatch.setattr(findings, "_checks", [*findings._checks, broken_check])
     preflight(settings())  # the checks are entered when preflight is first called
-    assert (
-        "ZeroDivisionError: oh" in one("warn", "", "“broken check” could not be made", packing=True).message
-    )
-    one("stop", "packing", "not available", packing=True)
+    assert "ZeroDivisionError: oh" in one("warn", "", "“broken check” could not be made", gpus=[0]).message
+    one("stop", "gpus", "no NVIDIA GPU", gpus=[0])
 
 
 def test_quick_and_without_torch(world):
