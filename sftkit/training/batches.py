@@ -35,7 +35,8 @@ class Micro:
 class Rows:
     """The rows that teach something, as token ids.
 
-    `rows`, `nothing_to_train`, `truncated` count what came in; a row without a trained token is left out and counted.
+    `rows`, `truncated`, `shortened` (turns left out) count what came in; `nothing_to_train` names the rows without a
+    trained token, which are left out.
     """
 
     def __init__(self, encoded: Iterable[Encoded]):
@@ -43,11 +44,12 @@ class Rows:
         self.masks: list[np.ndarray] = []
         self.tasks: list[str] = []
         self.places: list[str] = []
-        self.rows = self.truncated = 0
+        self.rows = self.truncated = self.shortened = 0
         self.nothing_to_train: list[int] = []
         for row in encoded:
             self.rows += 1
             self.truncated += row.truncated
+            self.shortened += row.dropped_turns > 0
             trained = np.flatnonzero(row.loss_mask[1:])  # the first token of all is predicted from nothing
             if len(trained) == 0:
                 self.nothing_to_train.append(row.row)
@@ -96,6 +98,8 @@ class Rows:
         parts = [f"{len(self):,} rows, {int(self.lengths.sum()):,} tokens, {int(self.trained.sum()):,} of them trained"]  # fmt: skip
         if self.truncated:
             parts.append(f"{self.truncated:,} rows cut at max_len")
+        if self.shortened:
+            parts.append(f"{self.shortened:,} rows without their last turns, which did not fit max_len")
         if missing := self.nothing_to_train:
             shown = ", ".join(map(str, missing[:10])) + (", …" if len(missing) > 10 else "")
             parts.append(f"{len(missing):,} rows left out, they have nothing to train (rows {shown})")
@@ -114,7 +118,8 @@ class Rows:
         )
 
         def tensor(array: np.ndarray) -> torch.Tensor:
-            return torch.from_numpy(array.astype(np.int64)).to(device, non_blocking=True)
+            whole = torch.from_numpy(array.astype(np.int64))
+            return whole.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else whole
 
         positions = np.concatenate([np.arange(length) for length in lengths])
         return Micro(

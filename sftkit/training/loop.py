@@ -11,6 +11,7 @@ import math
 import os
 import resource
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +37,7 @@ from sftkit.training.run_files import RunFiles
 def train(files: RunFiles) -> None:
     """Train the run in `files.folder`. Leaves `finished` or `stopped` in its status, or raises."""
     run = files.settings()
+    warnings.filterwarnings("ignore", category=FutureWarning)  # of the libraries to each other
     os.chdir(run.get("cwd") or ".")  # paths in the settings are relative to where the run was launched
     config = SFTConfig.from_dict(run["config"])
     model_path = export.target(config, files.folder)

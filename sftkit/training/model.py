@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import torch
+import torch.distributed as dist
 import transformers
 from torch import nn
+from transformers.integrations import HfDeepSpeedConfig
 
 from sftkit.config import SFTConfig
 from sftkit.errors import ConfigError, Fault
-from sftkit.training import attention, head, lora
+from sftkit.training import attention, engine, head, lora
 from sftkit.training.batches import Micro
 
 transformers.utils.logging.disable_progress_bar()  # it fills the log with carriage returns
@@ -55,6 +57,12 @@ def load_model(
 
     Raises `ConfigError` when the architecture cannot be trained this way.
     """
+    if config.fp16 and device.type == "cpu":
+        raise ConfigError([Fault("fp16", "float16 needs a GPU: CPUs compute in bfloat16 or float32.", "Set fp16=False.")])  # fmt: skip
+    if config.zero_stage == 3:
+        # Each rank reads the files and keeps its piece: whole models for every rank would not fit in memory. transformers
+        # looks for this object while it lives.
+        _pieces = HfDeepSpeedConfig(engine.deepspeed_config(config, dist.get_world_size(), device))
     chosen = attention.choose(config, device)
     model = transformers.AutoModelForCausalLM.from_pretrained(
         config.pretrain,
@@ -70,13 +78,18 @@ def load_model(
         )
     if config.gradient_checkpointing:
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
-    kind, count = type(model).__name__, model.num_parameters()
+    kind, count = type(model).__name__, _count(model.parameters())
     model = lora.add(model, config) if config.lora_rank else model
     model.train()
-    trained = sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
+    trained = _count(weight for weight in model.parameters() if weight.requires_grad)
     of_them = f", {trained:,} of LoRA trained" if config.lora_rank else ""
     say(f"{kind}, {count:,} weights{of_them}, {number_format(config)}; attention: {chosen.words}.")
     return TokenLosses(model, autocast=config.bf16 and config.zero_stage == 0)
+
+
+def _count(weights: Iterable[nn.Parameter]) -> int:
+    """Numbers in all weights together; at ZeRO stage 3 a weight in hand is only a piece."""
+    return sum(getattr(weight, "ds_numel", weight.numel()) for weight in weights)
 
 
 def weights_dtype(config: SFTConfig) -> torch.dtype:
