@@ -47,10 +47,21 @@ def deepspeed_config(config: SFTConfig, processes: int, device: torch.device) ->
 
 def adamw(model: nn.Module, config: SFTConfig) -> torch.optim.AdamW:
     """AdamW with weight decay on matrices only: norms and biases are vectors."""
-    matrices = [weight for weight in model.parameters() if weight.requires_grad and weight.ndim > 1]
-    vectors = [weight for weight in model.parameters() if weight.requires_grad and weight.ndim <= 1]
+    matrices, vectors = ([weight for _, weight in group] for group in trained(model))
     groups = [{"params": matrices, "weight_decay": config.l2}, {"params": vectors, "weight_decay": 0.0}]
     return torch.optim.AdamW(groups, lr=config.learning_rate, betas=config.adam_betas, eps=1e-8, fused=True)
+
+
+def trained(model: nn.Module) -> tuple[list[tuple[str, nn.Parameter]], list[tuple[str, nn.Parameter]]]:
+    """Names and weights of what is trained: the matrices, and the vectors (norms and biases)."""
+    groups: tuple[list, list] = ([], [])
+    for name, weight in model.named_parameters():
+        if weight.requires_grad:
+            shape = getattr(
+                weight, "ds_shape", weight.shape
+            )  # ZeRO-3 leaves an empty tensor in the weight's place
+            groups[len(shape) <= 1].append((name, weight))
+    return groups
 
 
 def set_learning_rate(engine: Any, config: SFTConfig, step: int, steps: int) -> float:
