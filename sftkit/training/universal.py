@@ -22,6 +22,7 @@ from deepspeed import utils as deepspeed_utils
 from torch import nn
 
 from sftkit.errors import RunError
+from sftkit.training.engine import trained
 
 STATES = ("exp_avg", "exp_avg_sq")  # what AdamW keeps of each weight, beside the number of steps
 
@@ -29,9 +30,11 @@ STATES = ("exp_avg", "exp_avg_sq")  # what AdamW keeps of each weight, beside th
 def load(engine: Any, checkpoint: Path, zero_stage: int, step: int) -> None:
     """Weights and optimizer state of `checkpoint`, a folder that `engine.save_checkpoint` wrote at `zero_stage` after
     `step` steps."""
-    folder = checkpoint.parent / f".{checkpoint.name}-universal"
+    place = checkpoint.parent / ".universal"  # the converter writes a file beside its folder too
+    folder = place / "weights"
     if dist.get_rank() == 0:
-        shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(place, ignore_errors=True)
+        place.mkdir()
         if zero_stage:
             _convert(checkpoint, folder)
         else:
@@ -40,19 +43,13 @@ def load(engine: Any, checkpoint: Path, zero_stage: int, step: int) -> None:
     _restore(engine, folder / "zero", float(step))
     dist.barrier()
     if dist.get_rank() == 0:
-        shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(place, ignore_errors=True)
 
 
-def trained(module: nn.Module) -> list[tuple[str, nn.Parameter]]:
-    """Names and weights in the order in which the optimizer numbers them: matrices, then vectors (`engine.adamw`)."""
-    weights = [(name, weight) for name, weight in module.named_parameters() if weight.requires_grad]
-    return sorted(weights, key=lambda pair: _dimensions(pair[1]) <= 1)
-
-
-def _dimensions(weight: nn.Parameter) -> int:
-    return len(
-        getattr(weight, "ds_shape", weight.shape)
-    )  # ZeRO-3 leaves an empty tensor in the weight's place
+def _numbered(module: nn.Module) -> list[tuple[str, nn.Parameter]]:
+    """Names and weights in the order in which the optimizer numbers them."""
+    matrices, vectors = trained(module)
+    return matrices + vectors
 
 
 def _convert(checkpoint: Path, folder: Path) -> None:
@@ -72,7 +69,7 @@ def _convert(checkpoint: Path, folder: Path) -> None:
 def _write_stage_0(checkpoint: Path, module: nn.Module, folder: Path) -> None:
     """Stage 0 has no pieces, and DeepSpeed's converter no path for it: the same files, from the optimizer's state."""
     saved = torch.load(checkpoint / "mp_rank_00_model_states.pt", map_location="cpu", weights_only=False, mmap=True)  # fmt: skip
-    for number, (name, _) in enumerate(trained(module)):
+    for number, (name, _) in enumerate(_numbered(module)):
         place, state = folder / "zero" / name, saved["optimizer"]["state"][number]
         place.mkdir(parents=True)
         torch.save({"param": saved["module"][name].float()}, place / "fp32.pt")
@@ -84,7 +81,7 @@ def _restore(engine: Any, folder: Path, step: float) -> None:
     stage = engine.zero_optimization_stage()
     adam = engine.optimizer if stage == 0 else engine.optimizer.optimizer
     _make_room(engine, adam, stage)
-    for name, weight in trained(engine.module):
+    for name, weight in _numbered(engine.module):
         for key, value in _values(folder / name):
             value = value.reshape(-1)
             if stage == 3:
@@ -148,7 +145,7 @@ def _put_piece(weight: nn.Parameter, key: str, value: torch.Tensor) -> None:
 
 def _renew_weights(engine: Any, folder: Path) -> None:
     """The weights that stage 3 computes with, from the fp32 ones."""
-    for name, weight in trained(engine.module):
+    for name, weight in _numbered(engine.module):
         with deepspeed.zero.GatheredParameters([weight], modifier_rank=0):
             if dist.get_rank() == 0:
                 weight.data.copy_(_value(folder / name / "fp32.pt").view_as(weight))
