@@ -1,4 +1,4 @@
-"""Files to token ids: reading rows, the shape of a row, chat templates, and the loss mask. Imports no torch.
+"""Files to token ids: reading and mixing sources, the shape of a row, chat templates, the loss mask. No torch.
 
 Kernel and worker share it, so what a notebook shows of a row is what the trainer trains on:
 
@@ -8,7 +8,7 @@ Kernel and worker share it, so what a notebook shows of a row is what the traine
 
 from sftkit.data.encoding import Encoded, Encoder, encoder, tokenized
 from sftkit.data.fingerprint import file_facts
-from sftkit.data.reading import is_hub_id, read_rows
+from sftkit.data.reading import is_hub_id, is_hub_source, read_rows
 from sftkit.data.shaping import Columns, Example, find_columns, read_examples
 from sftkit.data.templates import ChatTemplate, chat_template, plain_template
 from sftkit.data.vocabulary import Vocabulary
@@ -25,6 +25,7 @@ __all__ = [
     "file_facts",
     "find_columns",
     "is_hub_id",
+    "is_hub_source",
     "plain_template",
     "read_examples",
     "read_rows",

@@ -1,45 +1,66 @@
-"""Rows from a file: JSONL, JSON (an array), CSV or Parquet; or from the hub, inside a training run.
+"""Rows from where people keep them: JSONL, JSON, CSV, Parquet and Arrow files, `save_to_disk` folders, the hub.
 
 read_rows("data/train.jsonl")      # a list of dicts, in file order
 """
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from sftkit.config import SFTConfig
+from sftkit.conflicts import split_sources
+from sftkit.data import tables, text_files
+from sftkit.data.hub import hub_table
+from sftkit.data.tables import RowTable
+from sftkit.data.text_files import Row, RowList
 from sftkit.errors import DataError
 
-Row = dict[str, Any]
+READERS: dict[str, Callable[[Path], RowList | RowTable]] = {
+    ".jsonl": text_files.jsonl,
+    ".json": text_files.json_array,
+    ".csv": text_files.csv_table,
+    ".parquet": tables.parquet,
+    ".arrow": tables.arrow,
+}
 
 
 def read_rows(source: SFTConfig | str | Path, split: str = "train", *, hub: bool = False) -> list[Row]:
-    """All rows of a file, or of `config.dataset` (`split="eval"`: of `config.eval_dataset`; none set: no rows).
+    """All rows of a file or folder, or of several with commas between; or of every source of a config's `split`.
 
-    `hub=True` allows a hub id, which needs `datasets` and the network: only the training process passes it.
+    `split="eval"`: of `config.eval_dataset` (none set: no rows); of a folder with splits, those to evaluate on.
+    `hub=True` allows hub ids, which need the network: only the training process passes it.
     Raises `DataError` with the file and the row (1 = the first).
     """
     if isinstance(source, SFTConfig):
-        source = source.eval_dataset if split == "eval" else source.dataset
-        if source is None:
-            return []
-    path = Path(source)
-    if path.is_file():
-        rows = list(_reader(path)(path))
-        if not rows:
-            raise DataError("holds no rows.", file=path)
-        return rows
-    if is_hub_id(source):
+        names, wanted = named_sources(source, split)
+    else:
+        names = [source] if Path(source).exists() else split_sources(str(source)) or [source]
+        wanted = "train" if split == "train" else None
+    opened = [open_source(name, wanted, hub=hub) for name in names]
+    return [row for rows in opened for row in rows.take(range(len(rows)))]
+
+
+def named_sources(config: SFTConfig, split: str) -> tuple[list[str], str | None]:
+    """The sources of "train" or "eval", and which of their own splits is wanted (None: the one to evaluate on)."""
+    if split == "eval":
+        return config.eval_sources, config.eval_split
+    return config.sources, config.dataset_split
+
+
+def open_source(source: str | Path, wanted: str | None = "train", *, hub: bool = False) -> RowList | RowTable:
+    """The rows of one source: `.columns`, `len()`, `.take(numbers)`. `wanted`: the split, where it has splits."""
+    if is_hub_source(source):
         if not hub:
             raise DataError("no such file; a hub id is read by the training process only.", file=source)
-        return _hub_rows(str(source), split)
-    raise DataError("no such file." if not path.is_dir() else "is a folder; name a file in it.", file=source)
+        rows: RowList | RowTable = hub_table(str(source), wanted)
+    else:
+        path = where_rows_are(source, wanted)
+        rows = tables.saved(path) if path.is_dir() else _reader(path)(path)
+    if not len(rows):
+        raise DataError("holds no rows.", file=source)
+    return rows
 
 
 def is_hub_id(source: object) -> bool:
@@ -53,84 +74,40 @@ def is_hub_id(source: object) -> bool:
     )
 
 
-def _reader(path: Path):
+def is_hub_source(source: object) -> bool:
+    """True for the hub id of a data set that is no path here, also of a part of one: `owner/name@part`."""
+    return not Path(str(source)).exists() and is_hub_id(str(source).partition("@")[0])
+
+
+def where_rows_are(source: str | Path, wanted: str | None) -> Path:
+    """The file, or the folder of the saved split, that holds a source's rows. Raises `DataError` if there is none."""
+    path = Path(source)
+    if path.is_dir() and tables.is_saved(path):
+        return tables.split_folder(path, wanted)
+    if path.is_dir():
+        inside = sorted(item.name for item in path.iterdir() if item.suffix.lower() in READERS)
+        has = f"It has {', '.join(inside[:5])}." if inside else "It has none of a known kind."
+        raise DataError(f"is a folder; name a file in it. {has}", file=source)
+    if not path.is_file():
+        raise DataError("no such file.", file=source)
+    return path
+
+
+def read_head(path: Path, size: int) -> tuple[list[Row], int] | None:
+    """About the first `size` bytes of a large file or saved split as rows, and how many rows it has (text: about).
+
+    None where the format must be read whole.
+    """
+    if path.is_dir() or path.suffix.lower() in (".parquet", ".arrow"):
+        return tables.head(path, size)
+    if path.suffix.lower() not in (".jsonl", ".csv"):
+        return None
+    rows, total = text_files.head(path, size)
+    return (rows, total) if rows else None
+
+
+def _reader(path: Path) -> Callable[[Path], RowList | RowTable]:
     try:
         return READERS[path.suffix.lower()]
     except KeyError:
         raise DataError(f"cannot read {path.suffix or 'a file without a suffix'}; known: {', '.join(READERS)}.", file=path) from None  # fmt: skip
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = path.read_bytes()[: error.start].count(b"\n") + 1
-        raise DataError("is not UTF-8 text; save it as UTF-8.", file=path, row=line) from None
-
-
-def _jsonl(path: Path) -> Iterator[Row]:
-    for number, line in enumerate(_text(path).split("\n"), start=1):  # splitlines() would cut at U+2028 too
-        if line.strip():
-            yield _object(_json(line, path, number), path, number)
-
-
-def _json_array(path: Path) -> Iterator[Row]:
-    text = _text(path)
-    if not text.lstrip().startswith("["):  # JSON lines under the wrong name are common
-        yield from _jsonl(path)
-        return
-    for number, row in enumerate(_json(text, path, None), start=1):
-        yield _object(row, path, number)
-
-
-def _json(text: str, path: Path, number: int | None) -> Any:
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError as error:
-        row = error.lineno if number is None else number
-        raise DataError(f"is not JSON: {error.msg} at column {error.colno}.", file=path, row=row) from None
-
-
-def _object(row: Any, path: Path, number: int) -> Row:
-    if not isinstance(row, dict):
-        raise DataError(f"should be an object with named columns, is {type(row).__name__}.", file=path, row=number)  # fmt: skip
-    return row
-
-
-def _csv(path: Path) -> Iterator[Row]:
-    csv.field_size_limit(2**31 - 1)  # answers are longer than the module's 128 kB
-    reader = csv.DictReader(io.StringIO(_text(path), newline=""), strict=True)
-    number = 0
-    try:
-        for number, row in enumerate(reader, start=1):
-            if None in row or None in row.values():
-                raise DataError(f"has not {len(reader.fieldnames or [])} fields like the header.", file=path, row=number)  # fmt: skip
-            yield row
-    except csv.Error as error:
-        raise DataError(f"is not CSV: {error}.", file=path, row=number + 1) from None
-
-
-def _parquet(path: Path) -> Iterator[Row]:
-    import pyarrow.parquet  # 0.1 s, and most data is JSONL
-
-    try:
-        yield from pyarrow.parquet.read_table(path).to_pylist()
-    except (pyarrow.ArrowException, OSError) as error:
-        raise DataError(f"is not Parquet: {error}", file=path) from None
-
-
-def _hub_rows(name: str, split: str) -> list[Row]:
-    import datasets  # heavy, and only here
-
-    try:
-        parts = datasets.load_dataset(name)
-    except Exception as error:
-        raise DataError(f"could not be loaded from the hub: {error}", file=name) from error
-    wanted = ("validation", "test") if split == "eval" else ("train",)
-    for part in wanted:
-        if part in parts:
-            return parts[part].to_list()
-    raise DataError(f"has no split {' or '.join(wanted)}; it has {', '.join(parts)}.", file=name)
-
-
-READERS = {".jsonl": _jsonl, ".json": _json_array, ".csv": _csv, ".parquet": _parquet}

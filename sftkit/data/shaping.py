@@ -1,138 +1,166 @@
 """The shape of a row: any of the columns people have, to a list of messages.
 
 prompt/response columns under any names     {"question": "…", "response": "…"}
-a column of messages                        {"messages": [{"role": "user", "content": "…"}, …]}
-Alpaca                                      {"instruction": "…", "input": "…", "output": "…"}
+a column of messages, OpenAI's or ShareGPT's {"messages": [{"role": "user", "content": "…"}, …]}
+                                            {"conversations": [{"from": "human", "value": "…"}, …]}
+Alpaca, Dolly                               {"instruction": "…", "input": "…", "output": "…"}
+                                            {"instruction": "…", "context": "…", "response": "…"}
+Beside them, where present: `system`, the system message; with Alpaca, `history`, [[question, answer], …].
 """
 
 from __future__ import annotations
 
-import json
-import random
-import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sftkit.config import SFTConfig, nearest
-from sftkit.data.reading import Row, read_rows
+from sftkit.data import mixing
+from sftkit.data.reading import Row, named_sources, open_source
+from sftkit.data.turns import Message, as_turns, earlier, holds_turns, message, plain
 from sftkit.errors import DataError
 
-_HALF = re.compile(
-    "[\ud800-\udfff]"
-)  # a lone surrogate: what is left of an emoji cut in two in JSON's spelling
-
-Message = dict[str, str]  # {"role": "system" | "user" | "assistant", "content": text}
+# Columns of prompt and answer that are taken unasked, and what is added below that prompt.
+SHAPES = {
+    ("messages", None): None,
+    ("conversations", None): None,
+    ("instruction", "output"): "input",
+    ("instruction", "response"): "context",
+}
+_FIELDS = SFTConfig.model_fields
+PLAIN_KEYS = (_FIELDS["input_key"].default, _FIELDS["output_key"].default)
 
 
 @dataclass(frozen=True)
 class Columns:
-    """Where prompt and answer are. `extra`: Alpaca's `input`, added below the instruction."""
+    """Where prompt and answer are. `extra`: added below the prompt; `history`: exchanges before it."""
 
     prompt: str
     answer: str | None
     extra: str | None = None
     task: str | None = None
+    system: str | None = None
+    history: str | None = None
+
+    def __str__(self) -> str:
+        asked = [self.system, self.history, self.prompt, self.extra]
+        names = " + ".join(name for name in asked if name)
+        return f"{names} -> {self.answer}" if self.answer else names
 
 
 @dataclass(frozen=True)
 class Example:
-    """One row as messages. `row` counts from 1 in its file."""
+    """One row as messages. `row` counts from 1 in its `source`, a file, folder or hub id."""
 
     messages: list[Message]
     task: str = ""
     row: int = 0
+    source: str = ""
 
 
-def find_columns(config: SFTConfig, columns: Iterable[str], file: object = None) -> Columns:
-    """The columns to read. `input_key` and `output_key` rule; when they stand at their defaults and are absent,
-    `messages` and Alpaca's names are taken too. Raises `DataError` listing the columns and the nearest name."""
+def find_columns(
+    config: SFTConfig, columns: Iterable[str] | Row, file: object = None, *, elsewhere: bool = False
+) -> Columns:
+    """The columns to read. `columns`: their names, or a row, whose values then tell what holds conversations.
+
+    `input_key` and `output_key` rule. Where `input_key` is absent and stands at its default, or names a column of
+    another source (`elsewhere`), the known shapes are taken too. Raises `DataError` listing the columns and the
+    nearest name.
+    """
     known = list(columns)
-    task = config.task_key if config.task_key in known else None
+    row = columns if isinstance(columns, Mapping) else {}
     prompt, answer = config.input_key, config.output_key
-    if prompt == SFTConfig.model_fields["input_key"].default and prompt not in known:
-        if "messages" in known:
-            prompt, answer = "messages", None
-        elif "instruction" in known and "output" in known:
-            prompt, answer = "instruction", "output"
-    extra = "input" if (prompt, answer) == ("instruction", "output") and "input" in known else None
-    holds_messages = prompt in ("messages", "conversations")
-    if answer not in known and holds_messages:
+    if prompt not in known and (elsewhere or prompt == PLAIN_KEYS[0]):
+        shapes = (PLAIN_KEYS, *SHAPES)
+        fits = (shape for shape in shapes if all(name is None or name in known for name in shape))
+        prompt, answer = next(fits, (prompt, answer))
+    if answer not in known and (prompt in ("messages", "conversations") or holds_turns(row.get(prompt))):
         answer = None
     for setting, name in (("input_key", prompt), ("output_key", answer)):
         if name is not None and name not in known:
             hint = nearest(name, known)
             raise DataError(f"no column {name!r} ({setting}). Columns: {', '.join(known)}. {hint}".rstrip(), file=file)  # fmt: skip
-    return Columns(prompt, answer, extra, task)
+
+    def there(name: str | None) -> str | None:
+        return name if name in known and name not in (prompt, answer) else None
+
+    task = there(config.task_key)
+    if task is None and config.task_key == _FIELDS["task_key"].default:
+        task = there("category")  # Dolly's name for it
+    history = there("history") if (prompt, answer) in SHAPES and answer else None
+    return Columns(prompt, answer, there(SHAPES.get((prompt, answer))), task, there("system"), history)
+
+
+def find_all_columns(
+    config: SFTConfig, files: Sequence[str], firsts: Sequence[Row]
+) -> list[Columns | DataError]:
+    """For each source its columns, or why they cannot be told. `firsts`: a row of each, with every column as a key."""
+    found: list[Columns | DataError] = []
+    elsewhere = any(config.input_key in first for first in firsts)
+    for file, first in zip(files, firsts, strict=True):
+        try:
+            found.append(find_columns(config, first, file, elsewhere=elsewhere))
+        except DataError as error:
+            found.append(error)
+    return found
 
 
 def read_examples(config: SFTConfig, split: str = "train", *, hub: bool = False) -> list[Example]:
-    """The rows of one split as messages, in file order; `max_samples` of the training rows, drawn with the seed.
+    """The rows of one split as messages, by source and then in file order.
 
-    Raises `DataError` with the file and the row.
+    Of the training rows those that `dataset_probs`, `dataset_caps` and `max_samples` draw with the seed (`mixing`).
+    Each source finds its own columns. Raises `DataError` with the file and the row.
     """
-    rows = read_rows(config, split, hub=hub)
-    if not rows:
-        return []
-    file = config.eval_dataset if split == "eval" else config.dataset
-    columns = find_columns(config, dict.fromkeys(key for row in rows for key in row), file)
-    numbers = range(len(rows))
-    if split == "train" and config.max_samples and config.max_samples < len(rows):
-        numbers = sorted(random.Random(config.seed).sample(numbers, config.max_samples))
-    return [to_example(rows[number], columns, file=file, number=number + 1) for number in numbers]
+    names, wanted = named_sources(config, split)
+    sources = [open_source(name, wanted, hub=hub) for name in names]
+    firsts = [dict.fromkeys(source.columns) | source.take([0])[0] for source in sources]
+    numbers = mixed(config, split, [len(source) for source in sources])
+    examples: list[Example] = []
+    for name, columns, source, chosen in zip(
+        names, find_all_columns(config, names, firsts), sources, numbers
+    ):
+        if isinstance(columns, DataError):
+            raise columns
+        rows = zip(chosen, source.take(chosen))
+        examples += [to_example(row, columns, file=name, number=number + 1) for number, row in rows]
+    return examples
+
+
+def mixed(config: SFTConfig, split: str, counts: Sequence[int]) -> list[Sequence[int]]:
+    """Which rows of each source are used, given how many each has: held-out rows are all used."""
+    if split == "eval":
+        return [range(count) for count in counts]
+    return mixing.drawn(counts, probs=config.dataset_probs, caps=config.dataset_caps, max_samples=config.max_samples, seed=config.seed)  # fmt: skip
 
 
 def to_example(row: Row, columns: Columns, *, file: object = None, number: int = 0) -> Example:
     """One row as messages. A missing answer becomes an empty one, which trains nothing and is counted later."""
 
-    def fault(message: str, field: str) -> DataError:
-        return DataError(message, file=file, row=number or None, field=field)
+    def fault(text: str, field: str) -> DataError:
+        return DataError(text, file=file, row=number or None, field=field)
 
-    prompt = row.get(columns.prompt)
-    if isinstance(prompt, str) and columns.answer is None:
-        prompt = _parsed(prompt)
-    if isinstance(prompt, list):
-        messages = [_message(turn, columns.prompt, fault) for turn in prompt]
-    elif columns.answer is None:
-        raise fault("should be a list of messages; with plain text, set output_key.", columns.prompt)
-    else:
-        text = _plain(prompt, columns.prompt, fault)
-        more = _plain(row.get(columns.extra), columns.extra, fault) if columns.extra else ""
+    def text_of(name: str | None) -> str:
+        return plain(row.get(name), name, fault) if name else ""
+
+    messages = _asked(row.get(columns.prompt), columns, fault)
+    if messages is None:
+        text, more = text_of(columns.prompt), text_of(columns.extra)
         messages = [{"role": "user", "content": f"{text}\n\n{more}" if more else text}]
-    if columns.answer is not None and not (messages and messages[-1]["role"] == "assistant"):
-        answer = _plain(row.get(columns.answer), columns.answer, fault)
-        messages.append({"role": "assistant", "content": answer})
+    if columns.history:
+        messages = earlier(row.get(columns.history), columns.history, fault) + messages
+    if (system := text_of(columns.system)) and messages[0]["role"] != "system":
+        messages.insert(0, {"role": "system", "content": system})
+    if columns.answer is not None and messages[-1]["role"] != "assistant":
+        messages.append({"role": "assistant", "content": text_of(columns.answer)})
     task = row.get(columns.task) if columns.task else None
-    return Example(messages, "" if task is None else str(task), number)
+    return Example(messages, "" if task is None else str(task), number, "" if file is None else str(file))
 
 
-def _parsed(text: str) -> Any:
-    """Messages stored as JSON text, as CSV files have them; other text stays."""
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError:
-        return text
-
-
-def _plain(value: Any, field: str, fault) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, (str, int, float)) and not isinstance(value, bool):
-        text = str(value)
-        if found := _HALF.search(text):
-            raise fault(
-                f"holds half a character ({found.group()!r}), which no tokenizer takes: mend the text.", field
-            )
-        return text
-    raise fault(f"should be text, is {type(value).__name__}.", field)
-
-
-def _message(turn: Any, field: str, fault) -> Message:
-    if not isinstance(turn, dict) or "role" not in turn or "content" not in turn:
-        raise fault("each message needs 'role' and 'content'.", field)
-    role, content = turn["role"], turn["content"]
-    if role not in ("system", "user", "assistant"):
-        raise fault(f"role {role!r} is not system, user or assistant.", field)
-    if isinstance(content, list):  # parts, as the OpenAI API has them
-        content = "".join(str(part.get("text", "")) for part in content if isinstance(part, dict))
-    return {"role": role, "content": _plain(content, field, fault)}
+def _asked(prompt: Any, columns: Columns, fault: Any) -> list[Message] | None:
+    """The conversation in the prompt column; None where that holds plain text."""
+    turns = None if isinstance(prompt, str) and columns.answer is not None else as_turns(prompt)
+    if turns is None and columns.answer is None:
+        raise fault("should be a list of messages; with plain text, set output_key.", columns.prompt)
+    if turns == []:
+        raise fault("holds no messages.", columns.prompt)
+    return turns and [message(turn, columns.prompt, fault) for turn in turns]

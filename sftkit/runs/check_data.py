@@ -6,30 +6,39 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from sftkit.data import Example
+from sftkit.data import Columns, Example
+from sftkit.data.turns import holds_turns
 from sftkit.errors import DataError
 from sftkit.runs.findings import Finding, check
 from sftkit.runs.look import Look, answer_of, prompt_of
+from sftkit.runs.sources import Seen, Split
 
 # Names that data sets give to the two columns, the likeliest first.
 PROMPTS = "prompt question instruction query input problem user human text_input source".split()
 ANSWERS = "response answer output completion chosen target solution reply assistant gpt label".split()
 CONVERSATIONS = "messages conversations conversation chat dialogue".split()
-SPLITS = {"train": "dataset", "eval": "eval_dataset"}
 MANY_CUT = 0.05  # share of rows cut at max_len that is worth a word
 
 
 @check
 def columns_are_there(look: Look) -> Iterator[Finding]:
-    for split, field in SPLITS.items():
-        rows = look.train if split == "train" else look.eval
-        columns = look.columns(split)
-        if not rows.rows or not isinstance(columns, DataError):
-            continue
-        fix = proposed_mapping(rows.rows[:1000])
-        label = "Set " + ", ".join(f"{name}={value!r}" for name, value in fix.items()) if fix else ""
-        named = look.config.input_key not in rows.rows[0]
-        yield Finding("stop", ("input_key" if named else "output_key") if split == "train" else field, str(columns), fix, label)  # fmt: skip
+    for field, split in look.splits.items():
+        for source, columns in split.columns:
+            if not isinstance(columns, DataError):
+                continue
+            fix = _mapping(split, source)
+            label = "Set " + ", ".join(f"{name}={value!r}" for name, value in fix.items()) if fix else ""
+            named = look.config.input_key not in source.rows[0]
+            key = "input_key" if named else "output_key"
+            yield Finding("stop", key if field == "dataset" else field, str(columns), fix, label)
+
+
+def _mapping(split: Split, source: Seen) -> dict[str, Any]:
+    """The proposed columns, where the other sources can be read with them too."""
+    fix = proposed_mapping(source.rows[:1000])
+    mended = Split(split.config.with_(**fix), split.split, split.sources).columns
+    spoilt = [name for (name, now), (_, was) in zip(mended, split.columns) if isinstance(now, DataError) and isinstance(was, Columns)]  # fmt: skip
+    return {} if spoilt else fix
 
 
 def proposed_mapping(rows: list[dict[str, Any]]) -> dict[str, Any]:
@@ -37,7 +46,7 @@ def proposed_mapping(rows: list[dict[str, Any]]) -> dict[str, Any]:
     names = list(dict.fromkeys(key for row in rows for key in row))
     by_low = {name.lower(): name for name in reversed(names)}
     for talk in CONVERSATIONS:
-        if talk in by_low and isinstance(rows[0].get(by_low[talk]), list):
+        if talk in by_low and holds_turns(rows[0].get(by_low[talk])):
             return {"input_key": by_low[talk], "output_key": None}
     prompt = next((by_low[name] for name in PROMPTS if name in by_low), None)
     answer = next((by_low[name] for name in ANSWERS if name in by_low and by_low[name] != prompt), None)
@@ -52,27 +61,34 @@ def proposed_mapping(rows: list[dict[str, Any]]) -> dict[str, Any]:
 
 @check
 def rows_have_shape(look: Look) -> Iterator[Finding]:
-    for split, field in SPLITS.items():
-        if faults := look.faulty_rows[split]:
-            count = "1 row cannot" if len(faults) == 1 else f"{len(faults)} rows cannot"
-            yield Finding("stop", field, f"{count} be used. The first: {faults[0]}")
+    for field, split in look.splits.items():
+        for _, _, faults in split.shaped:
+            if faults:
+                count = "1 row cannot" if len(faults) == 1 else f"{len(faults)} rows cannot"
+                yield Finding("stop", field, f"{count} be used. The first: {faults[0]}")
 
 
 @check
 def rows_are_not_empty(look: Look) -> Iterator[Finding]:
-    for split, field in SPLITS.items():
-        examples = look.examples[split]
-        for what, empty in (
-            ("prompt", [example.row for example in examples if not prompt_of(example)]),
-            ("answer", [example.row for example in examples if not answer_of(example)]),
-        ):
-            if not empty:
-                continue
-            everywhere = len(empty) == len(examples)
-            effect = "it trains nothing" if what == "answer" else "the answer is taught to no question"
-            count = "every row" if everywhere else f"{len(empty)} of {len(examples)} rows"
-            level = "stop" if everywhere and what == "answer" else "warn"
-            yield Finding(level, field, f"{count} has an empty {what} (the first: row {empty[0]}): {effect}.")
+    for field, split in look.splits.items():
+        for _, examples, _ in split.shaped:
+            yield from _empty(field, split, examples)
+
+
+def _empty(field: str, split: Split, examples: list[Example]) -> Iterator[Finding]:
+    """What the rows of one source lack."""
+    for what, empty in (
+        ("prompt", [example for example in examples if not prompt_of(example)]),
+        ("answer", [example for example in examples if not answer_of(example)]),
+    ):
+        if not empty:
+            continue
+        everywhere = len(empty) == len(examples)
+        effect = "it trains nothing" if what == "answer" else "the answer is taught to no question"
+        count = "every row" if everywhere else f"{len(empty)} of {len(examples)} rows"
+        level = "stop" if everywhere and what == "answer" else "warn"
+        first = split.name_of(empty[0])
+        yield Finding(level, field, f"{count} has an empty {what} (the first: {first}): {effect}.")
 
 
 @check
@@ -85,14 +101,14 @@ def tokens_are_trained(look: Look) -> Iterator[Finding]:
     if not seen:
         return
     cut = [row for row in seen if row.truncated]
-    idle = [row for row in seen if not row.loss_mask.any()]
+    idle = [example for example, row in zip(look.looked_at, seen) if not row.loss_mask.any()]
     of = f"of {len(seen)} rows" + (" looked at" if len(seen) < look.rows_used else "")
     if len(idle) == len(seen):
         yield Finding(
             "stop", "max_len" if cut else "dataset", f"None {of} has a token to train on: {_why_idle(cut)}."
         )
     elif idle:
-        yield Finding("warn", "dataset", f"{len(idle)} {of} have no token to train on (row {idle[0].row} for one): {_why_idle(cut)}.")  # fmt: skip
+        yield Finding("warn", "dataset", f"{len(idle)} {of} have no token to train on ({look.train.name_of(idle[0])} for one): {_why_idle(cut)}.")  # fmt: skip
     if cut:
         level = "warn" if len(cut) > MANY_CUT * len(seen) else "inform"
         yield Finding(level, "max_len", f"{len(cut)} {of} are longer than max_len {look.config.max_len} and are cut; a cut answer is not taught to end.")  # fmt: skip
@@ -107,32 +123,32 @@ def _why_idle(cut: list) -> str:
 
 @check
 def eval_rows_in_training(look: Look) -> Iterator[Finding]:
-    train, evals = look.examples["train"], look.examples["eval"]
+    train, evals = look.train.examples, look.eval.examples
     if not train or not evals:
         return
-    if look.config.dataset == look.config.eval_dataset:
-        yield Finding("warn", "eval_dataset", "It is the training data itself: the eval loss will say nothing about new rows.")  # fmt: skip
+    trained = {source.place.resolve() for source in look.train.sources if source.place}
+    if same := [source for source in look.eval.sources if source.place and source.place.resolve() in trained]:
+        what = "It" if len(look.eval.sources) == 1 else same[0].name
+        yield Finding("warn", "eval_dataset", f"{what} is the training data itself: the eval loss will say nothing about new rows.")  # fmt: skip
         return
     known = {_prompt_key(example) for example in train}
     shared = [example for example in evals if _prompt_key(example) in known]
     if shared:
         answers = {_key(example) for example in train}
-        same = sum(_key(example) in answers for example in shared)
+        equal = sum(_key(example) in answers for example in shared)
         first = "" if look.train.whole else f" (in the first {len(train)} training rows)"
-        yield Finding("warn", "eval_dataset", f"{len(shared)} of {len(evals)} eval prompts are in the training data too{first}, {same} of them with the same answer. The first: row {shared[0].row}.")  # fmt: skip
+        yield Finding("warn", "eval_dataset", f"{len(shared)} of {len(evals)} eval prompts are in the training data too{first}, {equal} of them with the same answer. The first: {look.eval.name_of(shared[0])}.")  # fmt: skip
 
 
 @check
 def tasks_missing_from_eval(look: Look) -> Iterator[Finding]:
-    tasks = {split: {example.task for example in look.examples[split] if example.task} for split in SPLITS}
-    missing = sorted(tasks["train"] - tasks["eval"])
-    if look.examples["eval"] and missing:
+    train, evals = ({example.task for example in split.examples} - {""} for split in look.splits.values())
+    missing = sorted(train - evals)
+    if look.eval.examples and missing:
         named = ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
-        yield Finding(
-            "warn",
-            "eval_dataset",
-            f"Trained but never evaluated: {named} (by column {look.config.task_key}).",
-        )
+        columns = {found.task for _, found in look.train.columns if isinstance(found, Columns) and found.task}
+        by = " and ".join(sorted(columns))
+        yield Finding("warn", "eval_dataset", f"Trained but never evaluated: {named} (by column {by}).")
 
 
 def _prompt_key(example: Example) -> str:

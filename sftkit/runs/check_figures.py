@@ -12,7 +12,7 @@ from sftkit.runs.look import Look
 
 @check
 def rows_and_tokens(look: Look) -> Iterator[Finding]:
-    if not look.train.rows:
+    if not look.rows_used:
         return
     about = "" if look.train.whole else "about "
     words = f"{about}{look.rows_used:,} rows"
@@ -25,13 +25,30 @@ def rows_and_tokens(look: Look) -> Iterator[Finding]:
 
 
 @check
+def rows_of_each_source(look: Look) -> Iterator[Finding]:
+    train, config = look.train, look.config
+    mixes = len(train.sources) > 1 or config.dataset_probs or config.dataset_caps
+    if not mixes or not look.rows_used:
+        return
+    parts = []
+    for (source, columns), size in zip(train.columns, train.sizes):
+        about = "" if source.whole else "about "
+        parts.append(f"{about}{size:,} of {source.total:,} rows of {source.name} ({columns})")
+    total = sum(train.sizes)
+    draws = (
+        f"; max_samples draws {config.max_samples:,} of them" if total > (config.max_samples or total) else ""
+    )
+    yield Finding("inform", "dataset", f"The mix: {', '.join(parts)}{draws}.")
+
+
+@check
 def batch_and_steps(look: Look) -> Iterator[Finding]:
     config = look.config
     ranks = config.processes
     many = f"{ranks} processes" if ranks > 1 else "1 process"
     parts = f"{config.micro_train_batch_size} rows x {config.accumulation()} accumulated x {many}"
     yield Finding("inform", "train_batch_size", f"One optimizer step is {parts}.")
-    if look.train.rows:
+    if look.rows_used:
         an_epoch = steps_an_epoch(look.rows_used, config.train_batch_size)
         total = an_epoch * config.max_epochs
         warm = math.ceil(config.lr_warmup_ratio * total)

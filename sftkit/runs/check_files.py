@@ -7,11 +7,14 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from sftkit.data import is_hub_id
-from sftkit.data.reading import READERS
+from sftkit.data import is_hub_id, is_hub_source
+from sftkit.data.reading import READERS, named_sources
+from sftkit.data.tables import is_saved, splits
+from sftkit.errors import DataError
 from sftkit.runs import folder as disk
 from sftkit.runs.findings import Finding, check
 from sftkit.runs.look import Look, existing, is_whole
+from sftkit.runs.sources import Seen, Split
 
 # Bytes a weight: fp32 master, two fp32 Adam moments, and the weights themselves.
 CHECKPOINT_BYTES, MODEL_BYTES = 16, 4
@@ -28,7 +31,8 @@ def model_is_there(look: Look) -> Iterator[Finding]:
         )
     elif not is_hub_id(name):
         near = _nearest_paths(name, lambda path: (path / "config.json").is_file())
-        yield _not_there("pretrain", f"There is no model folder {name}.", near)
+        fix = {"pretrain": near[0]} if near else {}
+        yield _not_there("pretrain", f"There is no model folder {name}.", near, fix)
     elif os.environ.get("HF_HUB_OFFLINE") in ("1", "true", "True") and not _in_hub_cache(name):
         yield Finding(
             "stop", "pretrain", f"{name} is not in this machine's hub cache, and HF_HUB_OFFLINE is set."
@@ -61,32 +65,47 @@ def model_is_complete(look: Look) -> Iterator[Finding]:
 
 @check
 def data_is_there(look: Look) -> Iterator[Finding]:
-    for field in ("dataset", "eval_dataset"):
-        name = getattr(look.config, field)
-        if not name or Path(name).is_file():
-            continue
-        path = Path(name)
-        if path.is_dir():
-            inside = sorted(item.name for item in path.iterdir() if item.suffix.lower() in READERS)
-            first = str(Path(name) / inside[0]) if inside else ""
-            label = f"Use {first}" if inside else ""
-            has = f"It has {', '.join(inside[:5])}." if inside else "It has none of a known kind."
-            yield Finding("stop", field, f"{name} is a folder; name a file in it. {has}", {field: first} if inside else {}, label)  # fmt: skip
-        elif is_hub_id(name):
-            yield Finding(
-                "inform", field, f"{name} is no file here: the run will fetch it from the hub, unchecked."
-            )
-        else:
-            near = _nearest_paths(name, lambda item: item.suffix.lower() in READERS)
-            yield _not_there(field, f"There is no file {name}.", near)
+    for field, split in look.splits.items():
+        for source in split.sources:
+            name, path = source.name, Path(source.name)
+            if is_hub_source(name):
+                yield Finding("inform", field, f"{name} is no file here: the run will fetch it from the hub, unchecked.")  # fmt: skip
+            elif not path.exists():
+                near = _nearest_paths(name, _is_data)
+                fix = {field: _instead(split, name, near[0])} if near else {}
+                yield _not_there(field, f"There is no file {name}.", near, fix)
+            elif source.error:
+                yield from _unreadable(field, split, source)
 
 
-@check
-def data_can_be_read(look: Look) -> Iterator[Finding]:
-    for field, rows in (("dataset", look.train), ("eval_dataset", look.eval)):
-        name = getattr(look.config, field)
-        if rows.error and Path(name).is_file():
-            yield Finding("stop", field, str(rows.error))
+def _unreadable(field: str, split: Split, source: Seen) -> Iterator[Finding]:
+    """What is wrong with a file or folder that is there; a file in the folder, or another split, instead of it."""
+    path, instead = Path(source.name), ""
+    if path.is_dir() and not is_saved(path):
+        inside = sorted(item.name for item in path.iterdir() if item.suffix.lower() in READERS)
+        instead = str(path / inside[0]) if inside else ""
+    elif source.place is None and (there := _splits(path)):
+        _, wanted = named_sources(split.config, split.split)
+        near = difflib.get_close_matches(wanted or "validation", there, n=1, cutoff=0.5)
+        instead = str(path / (near or there)[0])
+    fix = {field: _instead(split, source.name, instead)} if instead else {}
+    yield Finding("stop", field, str(source.error), fix, f"Use {instead}" if instead else "")
+
+
+def _splits(path: Path) -> list[str]:
+    try:
+        return splits(path)
+    except DataError:
+        return []
+
+
+def _instead(split: Split, name: str, other: str) -> str:
+    """The setting with `other` in the place of the source `name`."""
+    return ", ".join(other if source.name == name else source.name for source in split.sources)
+
+
+def _is_data(path: Path) -> bool:
+    return path.suffix.lower() in READERS or is_saved(path)
 
 
 @check
@@ -165,12 +184,11 @@ def something_to_resume(look: Look) -> Iterator[Finding]:
         yield Finding("stop", "ckpt_path", f"{place} holds checkpoints already, up to {there.name}; to go on from them, set load_checkpoint.", {"ckpt_path": None}, "Keep checkpoints in the run's own folder")  # fmt: skip
 
 
-def _not_there(field: str, message: str, near: list[str]) -> Finding:
+def _not_there(field: str, message: str, near: list[str], fix: dict[str, str]) -> Finding:
+    """The nearest path takes its place."""
     if not near:
         return Finding("stop", field, message)
-    return Finding(
-        "stop", field, f"{message} Near it: {', '.join(near)}.", {field: near[0]}, f"Use {near[0]}"
-    )
+    return Finding("stop", field, f"{message} Near it: {', '.join(near)}.", fix, f"Use {near[0]}")
 
 
 def _nearest_paths(name: str, fits) -> list[str]:

@@ -18,7 +18,7 @@ BUSY = 0.3  # share of a card's memory in use from which it counts as somebody's
 @check
 def rows_fewer_than_a_batch(look: Look) -> Iterator[Finding]:
     config, rows = look.config, look.rows_used
-    if not look.train.rows or rows >= config.train_batch_size:
+    if not rows or rows >= config.train_batch_size:
         return
     unit = config.micro_train_batch_size * config.processes
     less = rows // unit * unit

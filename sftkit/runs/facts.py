@@ -1,4 +1,4 @@
-"""What run.json says of the data: path, SHA-256, rows and split of every file.
+"""What run.json says of the data: path, SHA-256, rows and split of every source.
 
     python -m sftkit.runs.facts RUN_DIR      # large files: read beside the training, by a process of the run
 
@@ -14,6 +14,8 @@ from typing import Any
 
 from sftkit.config import SFTConfig
 from sftkit.data import file_facts
+from sftkit.data.fingerprint import size_of
+from sftkit.data.reading import named_sources
 from sftkit.errors import DataError
 from sftkit.runs import folder as disk
 
@@ -21,31 +23,38 @@ AT_ONCE = 32 * 2**20  # bytes that are read while the user waits
 
 
 def of_config(config: SFTConfig) -> list[dict[str, Any]]:
-    """An entry for each data file; `sha256` and `rows` are None for what is large, or not a file of this machine."""
-    named = {"train": config.dataset, "eval": config.eval_dataset}
-    return [_entry(path, split) for split, path in named.items() if path]
+    """An entry for each source; `sha256` and `rows` are None for what is large, or not on this machine."""
+    return [
+        _entry(source, split, wanted)
+        for split in ("train", "eval")
+        for sources, wanted in [named_sources(config, split)]
+        for source in sources
+    ]
 
 
-def _entry(path: str, split: str) -> dict[str, Any]:
-    file = Path(path)
-    small = file.is_file() and file.stat().st_size <= AT_ONCE
-    facts = file_facts(path) if small else {"path": path, "sha256": None, "rows": None}
+def _entry(source: str, split: str, wanted: str | None) -> dict[str, Any]:
+    small = Path(source).exists() and size_of(source, wanted) <= AT_ONCE
+    facts = file_facts(source, wanted) if small else {"path": source, "sha256": None, "rows": None}
     return {**facts, "split": split}
 
 
 def fill_in(folder: Path) -> None:
     """Complete the entries that `launch` left open, in the folder that the run's paths are relative to."""
-    os.chdir(disk.read_json(folder / disk.RUN).get("cwd") or ".")
-    for entry in disk.read_json(folder / disk.RUN).get("data", []):
-        if entry["sha256"] is None and Path(entry["path"]).is_file():
-            try:
-                entry |= file_facts(entry["path"])
-            except DataError as error:
-                print(f"{entry['path']} could not be read for run.json: {error}", flush=True)
-                continue
-            record = disk.read_json(folder / disk.RUN)
-            record["data"] = [entry if old["split"] == entry["split"] else old for old in record["data"]]
-            disk.write_json(folder / disk.RUN, record)
+    record = disk.read_json(folder / disk.RUN)
+    os.chdir(record.get("cwd") or ".")
+    settings = record.get("config", {})
+    wanted = {"train": settings.get("dataset_split", "train"), "eval": settings.get("eval_split")}
+    for number, entry in enumerate(record.get("data", [])):
+        if entry["sha256"] is not None or not Path(entry["path"]).exists():
+            continue
+        try:
+            entry |= file_facts(entry["path"], wanted[entry["split"]])
+        except DataError as error:
+            print(f"{entry['path']} could not be read for run.json: {error}", flush=True)
+            continue
+        record = disk.read_json(folder / disk.RUN)  # others write it too
+        record["data"][number] = entry
+        disk.write_json(folder / disk.RUN, record)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,4 @@
-"""What preflight reads of a model, of data and of the machine, each once and only when a check asks for it.
-
-Large files are sampled: a form calls preflight while its user types.
-"""
+"""What preflight reads of a model, of data and of the machine, each once and only when a check asks for it."""
 
 from __future__ import annotations
 
@@ -10,19 +7,17 @@ import random
 import shutil
 import struct
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
 from sftkit.config import SFTConfig
-from sftkit.data import Columns, Encoded, Example, encoder, find_columns, is_hub_id, read_rows
-from sftkit.data.shaping import to_example
+from sftkit.data import Encoded, Example, encoder
 from sftkit.errors import DataError
 from sftkit.runs import hardware
+from sftkit.runs.sources import Split
 
-WHOLE = 32 * 2**20  # bytes: a larger JSONL file is sampled from its beginning
-HEAD = 4 * 2**20  # bytes of that sample
 HEADER_LIMIT = 100 * 2**20  # bytes: what the format allows for a header
 TOKENIZED = 200  # rows drawn for the checks that need the tokenizer
 BYTES = {
@@ -37,16 +32,6 @@ BYTES = {
     "I8": 1,
     "U8": 1,
 }
-
-
-@dataclass(frozen=True)
-class Rows:
-    """Rows of a data file: all of them, or the first of a large one; `total` is then an estimate."""
-
-    rows: list[dict[str, Any]] = field(default_factory=list)
-    total: int = 0
-    whole: bool = True
-    error: DataError | None = None
 
 
 @dataclass
@@ -70,70 +55,43 @@ class Look:
         return sum(_weights(path) for path in self.model.glob("*.safetensors")) or None
 
     @cached_property
-    def train(self) -> Rows:
-        return _rows(self.config.dataset)
+    def train(self) -> Split:
+        return Split(self.config, "train")
 
     @cached_property
-    def eval(self) -> Rows:
-        return _rows(self.config.eval_dataset) if self.config.eval_dataset else Rows()
-
-    def columns(self, split: str) -> Columns | DataError:
-        """Where prompt and answer are in a split, or why that cannot be told."""
-        rows = self.train if split == "train" else self.eval
-        file = self.config.dataset if split == "train" else self.config.eval_dataset
-        if not rows.rows:
-            return rows.error or DataError("there is nothing to read.", file=file)
-        try:
-            return find_columns(self.config, dict.fromkeys(key for row in rows.rows for key in row), file)
-        except DataError as error:
-            return error
+    def eval(self) -> Split:
+        return Split(self.config, "eval")
 
     @property
-    def faulty_rows(self) -> dict[str, list[DataError]]:
-        """For each split, what is wrong with rows that cannot be turned into messages."""
-        return {split: bad for split, (_, bad) in self._shaped.items()}
-
-    @property
-    def examples(self) -> dict[str, list[Example]]:
-        """For each split, the rows as messages; faulty rows are left out."""
-        return {split: good for split, (good, _) in self._shaped.items()}
+    def splits(self) -> dict[str, Split]:
+        """Training and held-out data, by the setting that names their sources."""
+        return {"dataset": self.train, "eval_dataset": self.eval}
 
     @cached_property
-    def _shaped(self) -> dict[str, tuple[list[Example], list[DataError]]]:
-        return {split: self._shape(split) for split in ("train", "eval")}
-
-    def _shape(self, split: str) -> tuple[list[Example], list[DataError]]:
-        columns = self.columns(split)
-        if isinstance(columns, DataError):
-            return [], []
-        rows = self.train if split == "train" else self.eval
-        file = self.config.dataset if split == "train" else self.config.eval_dataset
-        good, bad = [], []
-        for number, row in enumerate(rows.rows, start=1):
-            try:
-                good.append(to_example(row, columns, file=file, number=number))
-            except DataError as error:
-                bad.append(error)
-        return good, bad
+    def looked_at(self) -> list[Example]:
+        """Some of the rows that will be trained, drawn with a fixed seed."""
+        return random.Random(0).sample(self.train.used, min(TOKENIZED, len(self.train.used)))
 
     @cached_property
     def encoded(self) -> list[Encoded] | DataError:
-        """Some training rows, drawn with a fixed seed, as the trainer will see them."""
-        examples = self.examples["train"]
-        drawn = random.Random(0).sample(examples, min(TOKENIZED, len(examples)))
-        if not drawn or self.model is None:
+        """The rows `looked_at` as the trainer will see them."""
+        if not self.looked_at or self.model is None:
             return []
         try:
-            return list(encoder(self.config).encode(drawn))
+            return list(encoder(self.config).encode(self.looked_at))
         except DataError as error:
             return error
 
     @cached_property
     def rows_used(self) -> int:
-        """Rows that will be trained: `max_samples` of them at most, without those that answer nothing (an estimate for
-        a large file)."""
-        idle = sum(not answer_of(example) for example in self.examples["train"])
-        return min(self.train.total - idle, self.config.max_samples or self.train.total)
+        """Rows that will be trained, after shares, caps and `max_samples`, without those that answer nothing: an
+        estimate where a source is sampled, 0 where one is not known."""
+        used = self.train.used
+        answered = sum(bool(answer_of(example)) for example in used)
+        if self.train.whole or not used:
+            return answered
+        total = sum(self.train.sizes)
+        return round(min(total, self.config.max_samples or total) * answered / len(used))
 
     @cached_property
     def gpus(self) -> list[hardware.GPU]:
@@ -166,37 +124,6 @@ def existing(path: Path) -> Path:
 def _gpus(moment: int) -> list[hardware.GPU]:
     """nvidia-smi takes up to a second: its answer stands for ten."""
     return hardware.gpus()
-
-
-def _rows(source: str) -> Rows:
-    path = Path(source)
-    try:
-        if path.suffix.lower() == ".jsonl" and path.is_file() and path.stat().st_size > WHOLE:
-            return _head(path)
-        if is_hub_id(source):
-            return Rows()
-        rows = read_rows(path)
-    except DataError as error:
-        return Rows(error=error)
-    except OSError as error:
-        return Rows(error=DataError(f"cannot be read: {error.strerror}.", file=source))
-    return Rows(rows, len(rows))
-
-
-def _head(path: Path) -> Rows:
-    with path.open("rb") as file:
-        text = file.read(HEAD)
-    lines = [line for line in text[: text.rfind(b"\n") + 1].split(b"\n") if line.strip()]
-    rows = []
-    for number, line in enumerate(lines, start=1):
-        try:
-            rows.append(json.loads(line))
-        except ValueError as error:
-            raise DataError(f"is not JSON: {error}", file=path, row=number) from None
-    if not all(isinstance(row, dict) for row in rows):
-        raise DataError("should hold one object with named columns a line.", file=path)
-    total = round(path.stat().st_size * len(rows) / max(1, sum(len(line) + 1 for line in lines)))
-    return Rows(rows, total, whole=False)
 
 
 def _weights(path: Path) -> int:

@@ -74,6 +74,14 @@ def test_absent_columns_are_named_with_the_nearest():
         ({"messages": [{"role": "user"}]}, "each message needs 'role' and 'content'"),
         ({"messages": [{"role": "robot", "content": "x"}]}, "role 'robot'"),
         ({"messages": "no json"}, "should be a list of messages"),
+        ({"messages": []}, "field 'messages': holds no messages"),
+        ({"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}, "a part of type 'image_url'"),
+        ({"messages": [{"role": "assistant", "content": None, "tool_calls": [{}]}]}, "that calls a tool"),
+        ({"messages": [{"role": "tool", "content": "7"}]}, "role 'tool' that calls a tool or answers"),
+        ({"conversations": [{"from": "function_call", "value": "{}"}]}, "leave this row out"),
+        ({"conversations": [{"from": "observation", "value": "{}"}]}, "'observation'"),
+        ({"conversations": [{"from": "human", "text": "q"}]}, "or 'from' and 'value'"),
+        ({"instruction": "q", "output": "a", "history": [["q"]]}, "field 'history': should be a list of"),
     ],
 )
 def test_rows_that_cannot_be_read(row, words):
@@ -121,3 +129,63 @@ def test_half_an_emoji_is_a_fault_of_its_row(row):
     """JSON may spell one; no tokenizer takes it, and the run would die of a TypeError that names no row."""
     with pytest.raises(DataError, match="half a character"):
         example(json.loads(json.dumps(row)))
+
+
+HUMAN = [{"from": "human", "value": "q"}, {"from": "gpt", "value": "a"}]
+
+
+@pytest.mark.parametrize(("user", "assistant"), [("human", "gpt"), ("user", "assistant"), ("Human", "ChatGPT"), ("user", "model"), ("human", "bard"), ("human", "bing")])  # fmt: skip
+@pytest.mark.parametrize("column", ["conversations", "talk"])
+def test_sharegpt_under_its_name_and_any_other(user, assistant, column):
+    row = {column: [{"from": user, "value": "q"}, {"from": assistant, "value": "a"}]}
+    settings = {} if column == "conversations" else {"input_key": "talk"}
+    assert example(row, **settings).messages == PAIR
+    assert example({column: json.dumps(row[column])}, **settings).messages == PAIR
+
+
+def test_sharegpt_with_the_keys_of_openai_and_a_system_turn():
+    row = {"conversations": [{"from": "system", "value": "s"}, {"role": "user", "content": "q"}, HUMAN[1]]}
+    assert example(row).messages == [{"role": "system", "content": "s"}, *PAIR]
+    both = [{"from": "human", "value": "q", "role": None, "content": None}, PAIR[1]]  # as Arrow joins columns
+    assert example({"conversations": both}).messages == PAIR
+
+
+def test_a_system_column_unless_the_conversation_has_its_own():
+    said = {"role": "system", "content": "s"}
+    assert example({"conversations": HUMAN, "system": "s"}).messages == [said, *PAIR]
+    assert example({"conversations": HUMAN, "system": None}).messages == PAIR
+    assert example({"prompt": "q", "response": "a", "system": "s"}).messages == [said, *PAIR]
+    own = {"messages": [{"role": "developer", "content": "d"}, *PAIR], "system": "s"}
+    assert example(own).messages == [{"role": "system", "content": "d"}, *PAIR]
+
+
+@pytest.mark.parametrize("written", [lambda pairs: pairs, json.dumps])
+def test_alpaca_with_history(written):
+    row = {"instruction": "q", "input": "", "output": "a", "system": "s", "history": written([["h", "i"], ["j", "k"]])}  # fmt: skip
+    said = [("system", "s"), ("user", "h"), ("assistant", "i"), ("user", "j"), ("assistant", "k"), ("user", "q"), ("assistant", "a")]  # fmt: skip
+    assert [(turn["role"], turn["content"]) for turn in example(row).messages] == said
+    for none in ("", None, []):
+        assert example({"instruction": "q", "output": "a", "history": none}).messages == PAIR
+
+
+def test_dolly_with_its_context_and_category():
+    row = {"instruction": "Who?", "context": "A text.", "response": "Ana.", "category": "closed_qa"}
+    seen = example(row)
+    assert [turn["content"] for turn in seen.messages] == ["Who?\n\nA text.", "Ana."]
+    assert seen.task == "closed_qa"
+    assert example(row, task_key="kind").task == "" and example(row, task_key=None).task == ""
+    assert example({**row, "task": "own"}).task == "own"
+
+
+def test_columns_of_roles_and_contents_as_old_arrow_files_hold_them():
+    assert example({"messages": {"role": ["user", "assistant"], "content": ["q", "a"]}}).messages == PAIR
+
+
+def test_parts_of_responses_and_bare_text():
+    parts = [{"type": "input_text", "text": "q"}, {"type": "text", "text": None}, "?"]
+    assert example({"messages": [{"role": "user", "content": parts}, PAIR[1]]}).messages[0]["content"] == "q?"
+
+
+def test_text_that_looks_like_json_stays_a_prompt():
+    text = json.dumps(PAIR)
+    assert example({"prompt": text, "response": "a"}).messages[0]["content"] == text

@@ -1,0 +1,134 @@
+"""What preflight sees of data: the rows of each source, its columns, its rows as messages, and which of them are used.
+
+Large files are sampled from their beginning: a form calls preflight while its user types.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from sftkit.config import SFTConfig
+from sftkit.data import Columns, Example, is_hub_source, mixing
+from sftkit.data.fingerprint import size_of
+from sftkit.data.reading import named_sources, open_source, read_head, where_rows_are
+from sftkit.data.shaping import find_all_columns, mixed, to_example
+from sftkit.errors import DataError
+
+WHOLE = 32 * 2**20  # bytes: a larger source is sampled from its beginning
+HEAD = 4 * 2**20  # bytes of that sample
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One source: all of its rows, or the first of a large one; `total` is then an estimate for text.
+
+    `place` is the file, or the folder of the split, that the rows are in. A source on the hub has none, no rows, and
+    no error.
+    """
+
+    name: str
+    place: Path | None = None
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    total: int = 0
+    whole: bool = True
+    error: DataError | None = None
+
+
+class Split:
+    """The sources of the training data ("train") or of the held-out data ("eval")."""
+
+    def __init__(self, config: SFTConfig, split: str, sources: Sequence[Seen] | None = None):
+        self.config, self.split = config, split
+        names, wanted = named_sources(config, split)
+        self.sources = [_seen(name, wanted) for name in names] if sources is None else list(sources)
+
+    @property
+    def counted(self) -> bool:
+        """Whether the rows of every source are known."""
+        return bool(self.sources) and all(source.rows for source in self.sources)
+
+    @property
+    def whole(self) -> bool:
+        """Whether every row of every source was read."""
+        return all(source.whole for source in self.sources)
+
+    @cached_property
+    def columns(self) -> list[tuple[Seen, Columns | DataError]]:
+        """For each source that has rows: where prompt and answer are, or why that cannot be told."""
+        there = [source for source in self.sources if source.rows]
+        firsts = [
+            dict.fromkeys(key for row in source.rows for key in row) | source.rows[0] for source in there
+        ]
+        return list(zip(there, find_all_columns(self.config, [source.name for source in there], firsts)))
+
+    @cached_property
+    def shaped(self) -> list[tuple[Seen, list[Example], list[DataError]]]:
+        """For each source whose columns are found: its rows as messages, and what is wrong with the others."""
+        found = []
+        for source, columns in self.columns:
+            good: list[Example] = []
+            bad: list[DataError] = []
+            for number, row in enumerate(source.rows if isinstance(columns, Columns) else [], start=1):
+                try:
+                    good.append(to_example(row, columns, file=source.name, number=number))
+                except DataError as error:
+                    bad.append(error)
+            if good or bad:
+                found.append((source, good, bad))
+        return found
+
+    @property
+    def examples(self) -> list[Example]:
+        """The rows of all sources as messages; faulty rows are left out."""
+        return [example for _, good, _ in self.shaped for example in good]
+
+    @property
+    def sizes(self) -> list[int]:
+        """Rows that each source gives, before `max_samples`."""
+        return mixing.sizes([source.total for source in self.sources], probs=self.config.dataset_probs, caps=self.config.dataset_caps)  # fmt: skip
+
+    @cached_property
+    def used(self) -> list[Example]:
+        """The rows that training will use; where a source is sampled, as many as give its share of what was read.
+
+        Empty where the rows of a source are not known.
+        """
+        if not self.counted or len(self.shaped) < len(self.sources):
+            return []
+        if self.whole:
+            numbers = mixed(self.config, self.split, [source.total for source in self.sources])
+        else:
+            read = [len(source.rows) for source in self.sources]
+            numbers = mixing.drawn(read, probs=self.sizes, seed=self.config.seed)
+        chosen = [taken if isinstance(taken, range) else set(taken) for taken in numbers]
+        return [
+            example
+            for (_, good, _), taken in zip(self.shaped, chosen)
+            for example in good
+            if example.row - 1 in taken
+        ]
+
+    def name_of(self, example: Example) -> str:
+        """`row 5`, with its source where there are several."""
+        return f"row {example.row}" + (f" of {example.source}" if len(self.sources) > 1 else "")
+
+
+def _seen(name: str, wanted: str | None) -> Seen:
+    if is_hub_source(name):
+        return Seen(name)
+    place = None
+    try:
+        place = where_rows_are(name, wanted)
+        if size_of(name, wanted) > WHOLE and (head := read_head(place, HEAD)):
+            rows, total = head
+            return Seen(name, place, rows, total, whole=False)
+        opened = open_source(name, wanted)
+        return Seen(name, place, opened.take(range(len(opened))), len(opened))
+    except DataError as error:
+        return Seen(name, place, error=error)
+    except OSError as error:
+        return Seen(name, place, error=DataError(f"cannot be read: {error.strerror}.", file=name))
