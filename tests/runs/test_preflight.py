@@ -142,9 +142,8 @@ def test_a_missing_shard(world):
     assert "00002-of-00002" in finding.message and "00001-of-00002" not in finding.message
 
 
-def test_a_file_as_model_and_a_folder_as_data(world):
+def test_a_file_as_model(world):
     one("stop", "pretrain", "is a file", pretrain="data/train.jsonl")
-    assert one("stop", "dataset", "is a folder", dataset="data").fix == {"dataset": "data/eval.jsonl"}
 
 
 @pytest.mark.parametrize(
@@ -169,8 +168,8 @@ def test_data_that_cannot_be_read(world, text, words):
         ({"input": "a", "output": "b"}, {"input_key": "input", "output_key": "output"}),
         ({"left": "a", "right": "b", "n": 1}, {"input_key": "left", "output_key": "right"}),
         (
-            {"conversations": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]},
-            {"input_key": "conversations", "output_key": None},
+            {"dialogue": [{"from": "human", "value": "a"}, {"from": "gpt", "value": "b"}]},
+            {"input_key": "dialogue", "output_key": None},
         ),
     ],
 )
@@ -331,16 +330,6 @@ def test_checkpoints_of_other_runs(world):
     one("stop", "ckpt_path", "up to step-12", ckpt_path="ckpt")
     found = preflight(settings(ckpt_path="ckpt", load_checkpoint=True))
     assert not [item for item in found if item.level != "inform"]
-
-
-def test_a_large_file_is_sampled(world, monkeypatch):
-    monkeypatch.setattr(look, "WHOLE", 4000)
-    monkeypatch.setattr(look, "HEAD", 2000)
-    write(
-        world / "train.jsonl", [{"prompt": f"Add {i:04}.", "response": "The sum is 7."} for i in range(1000)]
-    )
-    finding = one("inform", "dataset", "trained tokens an epoch")
-    assert finding.message.startswith("about 1,000 rows")
 
 
 def test_a_check_that_breaks_does_not_silence_the_others(world, monkeypatch):
