@@ -42,6 +42,7 @@ class Encoded:
     task: str = ""
     row: int = 0
     dropped_turns: int = 0
+    source: str = ""
 
     @property
     def tokens(self) -> list[str]:
@@ -91,7 +92,7 @@ class Encoder:
         try:
             return Rendered(messages, *self.template.spans(messages))
         except DataError as error:
-            raise DataError(str(error), row=example.row or None) from None
+            raise DataError(str(error), file=example.source, row=example.row or None) from None
 
     def _row(self, example: Example, rendered: Rendered, tokens: Tokens, stop: int | None = None, truncated: bool = False) -> Encoded:  # fmt: skip
         """The row of the first `stop` tokens."""
@@ -104,7 +105,15 @@ class Encoder:
             text = text[: int(ends.max())]
         dropped = len(example.messages) - len(rendered.messages)
         return Encoded(
-            tokens.ids[: len(mask)], mask, text, ends, truncated, example.task, example.row, dropped
+            tokens.ids[: len(mask)],
+            mask,
+            text,
+            ends,
+            truncated,
+            example.task,
+            example.row,
+            dropped,
+            example.source,
         )
 
     def _taught(self, spans: list[Span], tokens: Tokens) -> list[Taught]:

@@ -51,7 +51,7 @@ def read_prompts(prompts: Prompts, limit: int | None = None, keys: Keys = Keys()
 def _records(prompts: Prompts) -> Any:
     if isinstance(prompts, pd.DataFrame):
         return prompts.to_dict("records")
-    return read_rows(prompts) if isinstance(prompts, (str, Path)) else prompts
+    return read_rows(prompts, "eval") if isinstance(prompts, (str, Path)) else prompts
 
 
 def _prompt(record: Any, keys: Keys) -> dict[str, Any]:

@@ -43,7 +43,7 @@ class Rows:
         self.ids: list[np.ndarray] = []
         self.masks: list[np.ndarray] = []
         self.tasks: list[str] = []
-        self.places: list[str] = []
+        self.places: list[tuple[str, int]] = []  # source and row
         self.rows = self.truncated = self.shortened = 0
         self.nothing_to_train: list[int] = []
         for row in encoded:
@@ -58,14 +58,19 @@ class Rows:
             self.ids.append(row.input_ids[:end])
             self.masks.append(row.loss_mask[:end])
             self.tasks.append(row.task)
-            self.places.append(f"row {row.row}")
+            self.places.append((row.source, row.row))
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def names(self, numbers: Iterable[int]) -> list[str]:
-        """Where in the data these rows stand."""
-        return [self.places[number] for number in numbers]
+        """Where in the data these rows stand: `row 5`, with its source where there are several."""
+        found = (self.places[number] for number in numbers)
+        return [f"row {row} of {source}" if self._mixed else f"row {row}" for source, row in found]
+
+    @cached_property
+    def _mixed(self) -> bool:
+        return len({source for source, _ in self.places}) > 1
 
     @cached_property
     def lengths(self) -> np.ndarray:

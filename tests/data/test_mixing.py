@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sftkit.config import SFTConfig
-from sftkit.data import read_examples
+from sftkit.data import encoder, read_examples
 from sftkit.data.mixing import drawn, sizes
+from sftkit.errors import DataError
 
 REAL = Path(__file__).resolve().parents[3] / "shared" / "real"
 
@@ -136,10 +137,10 @@ def test_held_out_rows_are_all_used(three):
 
 def test_a_fault_names_file_and_row(three, tmp_path):
     bad = write(tmp_path / "bad.jsonl", [{"prompt": "p", "response": "r"}, {"prompt": "p", "response": []}])
-    with pytest.raises(Exception, match=r"bad.jsonl, row 2, field 'response'"):
+    with pytest.raises(DataError, match=r"bad.jsonl, row 2, field 'response'"):
         read_examples(SFTConfig(pretrain="m", dataset=f"{three[0]},{bad}"))
     other = write(tmp_path / "other.jsonl", [{"left": "p", "right": "r"}])
-    with pytest.raises(Exception, match=r"other.jsonl: no column 'prompt'"):
+    with pytest.raises(DataError, match=r"other.jsonl: no column 'prompt'"):
         read_examples(SFTConfig(pretrain="m", dataset=f"{three[0]},{other}"))
 
 
@@ -147,7 +148,7 @@ def test_named_columns_of_one_source_beside_the_known_shapes_of_others(three, tm
     asked = write(tmp_path / "asked.jsonl", [{"question": "q", "answer": "a"}])
     config = SFTConfig(pretrain="m", dataset=", ".join([asked, *three]), input_key="question", output_key="answer")  # fmt: skip
     assert len(read_examples(config)) == 61
-    with pytest.raises(Exception, match="no column 'qestion'"):  # but a wrong name stays a fault
+    with pytest.raises(DataError, match="no column 'qestion'"):  # but a wrong name stays a fault
         read_examples(config.with_(input_key="qestion"))
 
 
@@ -165,3 +166,13 @@ def test_real_alpaca_and_dolly_as_they_are_and_mixed():
     assert [turn["content"] for turn in same.messages] == [asked, raw["output"]]
     half = read_examples(config.with_(dataset_probs=(0.5, 0.5), dataset_caps=(500, 0)))
     assert len(half) == 1000 and sum(example.source == dolly for example in half) == 500
+
+
+def test_a_template_that_refuses_a_row_names_its_source(three, tiny_model, tmp_path):
+    strict = "{% if messages[0]['content'] == 'i4' %}{{ raise_exception('no') }}{% endif %}{% for m in messages %}{{ m['content'] }}{{ eos_token }}{% endfor %}"
+    (tmp_path / "strict.jinja").write_text(strict)
+    config = SFTConfig(pretrain=str(tiny_model), dataset=",".join(three), chat_template=str(tmp_path / "strict.jinja"))  # fmt: skip
+    with pytest.raises(DataError, match=r"alpaca.jsonl, row 5: .*no"):
+        list(encoder(config).encode(read_examples(config)))
+    rows = list(encoder(config.with_(chat_template=None)).encode(read_examples(config)))
+    assert [(row.source, row.row) for row in rows[-1:]] == [(three[2], 10)]

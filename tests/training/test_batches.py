@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -91,3 +93,9 @@ def test_rows_are_dealt_evenly(lengths, hands):
     tokens = [int(lengths[group].sum()) for group in groups]
     if max(sizes) == min(sizes):  # to and fro: the lots differ by no more than one row does
         assert max(tokens) - min(tokens) <= lengths.max()
+
+
+def test_rows_are_named_with_their_source_where_there_are_several():
+    one, other = (replace(encoded([1, 2], [0, 1], row=5), source=name) for name in ("a.jsonl", "b.jsonl"))
+    assert Rows([one, one]).names([1]) == ["row 5"]
+    assert Rows([one, other]).names([1, 0]) == ["row 5 of b.jsonl", "row 5 of a.jsonl"]
