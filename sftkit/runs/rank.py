@@ -47,8 +47,9 @@ def main(folder: Path) -> int:
         )
     # Slurm announces the end of the time limit with the signal that the job asks for (#SBATCH --signal=USR1@300).
     signal.signal(signal.SIGUSR1, lambda *_: (folder / disk.STOP).touch())
-    # A launcher ends its other ranks so when one has failed.
-    signal.signal(signal.SIGTERM, lambda *_: worker.terminate())
+    # A launcher ends its other ranks so when one has failed, and a user `sftkit join`.
+    for sign in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(sign, lambda *_: worker.terminate())
     while worker.poll() is None:
         time.sleep(POLL)
         if leash.lost:

@@ -139,7 +139,10 @@ def join(folder: Path, node: int) -> int:
         stdin=subprocess.DEVNULL,
         preexec_fn=partial(process.die_with_parent, os.getpid()),
     )
-    return half.wait()
+    try:
+        return half.wait()
+    except KeyboardInterrupt:  # the ranks have got it too, and write down that they end
+        return half.wait()
 
 
 def _settings(run: dict[str, Any]) -> dict[str, Any]:

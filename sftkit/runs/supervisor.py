@@ -71,6 +71,7 @@ class FarProcess:
     folder: Path
     number: int
     pid = None
+    until: float = 0.0  # monotonic time up to which it is waited for, once it was told to leave
 
     def poll(self) -> int | None:
         """Its exit code, None while it runs."""
@@ -79,12 +80,12 @@ class FarProcess:
     def kill(self) -> None:
         """Let go of all far ranks: they end themselves."""
         hosts.drop(self.folder)
+        self.until = time.monotonic() + FAR_LIMIT
 
     def wait(self) -> None:
-        """Until it has left, at most FAR_LIMIT seconds; one that was never started is not waited for."""
-        deadline = time.monotonic() + FAR_LIMIT
+        """Until it has left, at most FAR_LIMIT seconds after it was told to; one that was never started is not waited for."""
         log = causes.rank_log(self.folder, self.number)
-        while log.exists() and self.poll() is None and time.monotonic() < deadline:
+        while log.exists() and self.poll() is None and time.monotonic() < self.until:
             time.sleep(POLL)
 
 
@@ -217,7 +218,8 @@ def start_starter(watch: Watch, count: int, port: int) -> None:
     ranks = range(count)
     watch.ranks = [Rank(f"rank {n}", FarProcess(folder, n), causes.rank_log(folder, n)) for n in ranks]
     disk.write_status(folder, "starting", start.waits_for)
-    print(start.waits_for.replace("; ", "\n"), flush=True)
+    if start.waits_for:
+        print(start.waits_for.replace("; ", "\n"), flush=True)
 
 
 def _child(command: list[str], environment: dict[str, str], cwd: str | None, log: Path) -> subprocess.Popen:

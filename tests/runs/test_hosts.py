@@ -17,8 +17,8 @@ import psutil
 import pytest
 
 from sftkit.config import SFTConfig
-from sftkit.errors import DataError, RunError
-from sftkit.runs import Run, hosts, starters
+from sftkit.errors import DataError
+from sftkit.runs import Run, causes, hosts
 from tests.conftest import train, write_rows
 from tests.runs.conftest import wait_for
 from tests.runs.slurm import missing as slurm_missing
@@ -127,20 +127,6 @@ def test_the_leash(tmp_path):
     assert hosts.Leash(tmp_path / "nowhere").lost
 
 
-def test_joining_what_waits_for_nobody(tmp_path):
-    def run(**changes):
-        (tmp_path / "run.json").write_text(json.dumps({"config": {"launcher": "manual"}, **changes}))
-
-    run(config={"launcher": "local"})
-    with pytest.raises(RunError, match="nothing to join"):
-        starters.join(tmp_path, 1)
-    run(hosts=[["a", 1], ["b", 1]])
-    with pytest.raises(RunError, match="no host 2"):
-        starters.join(tmp_path, 2)
-    with pytest.raises(RunError, match="not waiting"):
-        starters.join(tmp_path, 1)
-
-
 # two hosts
 
 BASE = {
@@ -241,12 +227,19 @@ def finished(run: Run, one_host) -> None:
     wait_for(lambda: not ranks_of(run), 10)
 
 
+def exits(run: Run) -> list[dict]:
+    """What each rank leaves when it has ended, a moment after its training process."""
+    paths = [causes.exit_file(run.folder, rank) for rank in (0, 1)]
+    wait_for(lambda: all(path.exists() for path in paths), 10)
+    return [json.loads(path.read_text()) for path in paths]
+
+
 def test_by_hand(pair, launch, one_host):
     run = launch(launcher="manual")
     half = joined(pair, run)
     finished(run, one_host)
     assert half.wait(20) == 0
-    told = [json.loads((run.folder / f"exit-rank{rank}.json").read_text()) for rank in (0, 1)]
+    told = exits(run)
     assert [(word["code"], word["host"]) for word in told] == [(0, "alpha"), (0, "beta")]
     assert "[rank 0] 2 processes (CPU, 1 threads)" in run.log()
 
@@ -339,7 +332,7 @@ def batch(pair, cluster, settings: dict, folder: Path, *options: str) -> Run:
 def test_slurm(pair, cluster, settings, tmp_path, one_host):
     run = batch(pair, cluster, settings, tmp_path)
     finished(run, one_host)
-    told = [json.loads((run.folder / f"exit-rank{rank}.json").read_text()) for rank in (0, 1)]
+    told = exits(run)
     assert [word["host"] for word in told] == ["alpha", "beta"]
 
 
