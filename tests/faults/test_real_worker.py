@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import shutil
 import time
 
@@ -11,6 +12,7 @@ import psutil
 import pytest
 
 from sftkit.runs import launch, process
+from sftkit.runs.folder import newest_checkpoint, step_of
 
 
 @pytest.fixture
@@ -74,3 +76,27 @@ def test_what_the_worker_raises_is_the_reason(real_launch, tiny_model, tmp_path)
     assert status.state == "failed"
     assert status.reason.startswith("rank 0: ") and "llamma" in status.reason
     assert "Traceback" in run.log()
+
+
+def test_killed_again_and_again_it_loses_no_more_than_the_steps_since_the_checkpoint(real_launch):
+    """SIGKILL to everything at moments drawn at random, in the middle of a save too: the losses are those of a run in peace."""
+    settings = {"max_epochs": 10, "save_steps": 1, "max_ckpt_num": 2, "learning_rate": 1e-3}
+    peace = real_launch(**settings)
+    assert peace.wait(120).state == "finished", peace.log()
+    run = real_launch(**settings)
+    moments, kills = random.Random(0), 0
+    while kills < 4 and not run.status.ended:
+        until_step(run, run.status.step + 2)
+        time.sleep(moments.random() * 0.3)
+        if run.status.ended:
+            break
+        before = run.status.step
+        run.kill()
+        kills += 1
+        newest = newest_checkpoint(run.checkpoints)
+        assert newest is not None and step_of(newest) >= before - 1
+        assert (newest / "checkpoint.json").is_file()
+        run.resume()
+    assert kills
+    assert run.wait(120).state == "finished", run.log()
+    assert run.metrics()["loss"].tolist() == peace.metrics()["loss"].tolist()
