@@ -11,7 +11,7 @@ ONE_LINE := | awk '{ printf "\r\033[K%.78s", $$0; fflush() } END { printf "\r\03
 SHELL := /bin/bash
 .SHELLFLAGS := -o pipefail -c
 
-.PHONY: demo lab test check widgets data test-gpu clean
+.PHONY: demo lab test check widgets data test-gpu bench clean
 
 demo: $(VENV)/.installed  ## the main job, end to end, in the terminal
 	@$(BIN)/sftkit demo
@@ -29,6 +29,10 @@ check: $(VENV)/.installed-tests  ## style
 
 test-gpu: $(VENV)/.installed-tests  ## only what needs a CUDA card
 	@$(BIN)/python -m pytest -m gpu $(PYTEST_ARGS)
+
+bench: $(VENV)/.installed-tests  ## against TRL, LLaMA-Factory, OpenRLHF (half an hour, 5 GB of peers); BENCH_ARGS="--rows FILE --repeat 3"
+	@$(BIN)/python tests/benchmarks/cpu_training.py $(BENCH_ARGS)
+	@$(BIN)/python tests/benchmarks/startup.py $(BENCH_ARGS)
 
 widgets: $(VENV)/.installed-tests  ## bundle the browser half of the widgets anew (Node from the PATH or from the test tools)
 	@$(BIN)/python widgets/build.py

@@ -50,7 +50,7 @@ RUNS = {
 
 
 def main() -> None:
-    options = _options()
+    options = options_of(__doc__)
     for peer, packages in PEERS.items():
         install(options.cache / peer, peer, packages)
     work = options.cache / "work"
@@ -74,10 +74,8 @@ def main() -> None:
         (HERE / "results_cpu.md").write_text(table, encoding="utf-8")
 
 
-def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def options_of(about: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     default = HERE.parents[1] / "data" / "train.jsonl"
     parser.add_argument("--rows", type=Path, default=default, help="Alpaca rows, or prompt and response")
     parser.add_argument("--cache", type=Path, default=Path.home() / ".cache" / "sftkit-bench")
@@ -104,7 +102,9 @@ def install(folder: Path, peer: str, packages: list[str]) -> None:
     (folder / ".done").touch()
 
 
-def one(name: str, how: tuple[str, str, str], task: Task, work: Path, cache: Path) -> Outcome:
+def one(
+    name: str, how: tuple[str, str, str], task: Task, work: Path, cache: Path, judged: bool = True
+) -> Outcome:
     """One run of one trainer, and the judgement of its model."""
     peer, way, dtype = how
     output = work / re.sub(r"\W+", "-", f"{name} {time.time():.0f}")
@@ -121,7 +121,8 @@ def one(name: str, how: tuple[str, str, str], task: Task, work: Path, cache: Pat
         command = [python, str(HERE / f"peers/{peer}_sft.py"), str(task.folder), str(output), way, dtype]
         env, model = {"PYTHONPATH": str(cache / peer)} if peer == "openrlhf" else {}, output
     outcome = run(name, command, env, log)
-    outcome.eval_loss = eval_loss(task, model)
+    if judged:
+        outcome.eval_loss = eval_loss(task, model)
     return outcome
 
 
@@ -137,7 +138,7 @@ def report(task: Task, outcomes: dict[str, list[Outcome]]) -> str:
     base = per_cpu.get("TRL, default")
     lines = [
         f"{time.strftime('%Y-%m-%d')}, 2 threads, medians of {max(len(many) for many in outcomes.values())}; {task.tokens:,} tokens, "
-        f"{task.trained:,} trained; {_versions()}",
+        f"{task.trained:,} trained; {versions()}",
         "",
         "| trainer | tokens / CPU s (spread) | x TRL default | tokens / s | steps | eval loss | memory MB | command to first step, s |",
         "|---|---|---|---|---|---|---|---|",
@@ -153,7 +154,7 @@ def report(task: Task, outcomes: dict[str, list[Outcome]]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _versions() -> str:
+def versions() -> str:
     ours = ", ".join(f"{name} {metadata.version(name)}" for name in ("torch", "transformers", "deepspeed"))
     return f"{ours}; {', '.join(package for packages in PEERS.values() for package in packages if '==' in package and 'torch' not in package)}"  # fmt: skip
 
