@@ -134,7 +134,7 @@ def save_path_is_free(look: Look) -> Iterator[Finding]:
         yield Finding(
             "stop", "save_path", "This is the model you start from: it would be overwritten.", fix, label
         )
-    elif (path / "config.json").is_file():
+    elif disk.holds_model(path):
         yield Finding(
             "warn", "save_path", f"{place} holds a model already: it will be overwritten.", fix, label
         )
@@ -146,20 +146,15 @@ def save_path_is_free(look: Look) -> Iterator[Finding]:
 def results_fit_on_disk(look: Look) -> Iterator[Finding]:
     if not (weights := look.parameters):
         return
-    config = look.config
-    kept = (
-        config.max_ckpt_num + 1 if config.save_steps > 0 else 1
-    )  # the oldest goes after the newest is whole
-    needs: dict[
-        int, tuple[Path, int, int]
-    ] = {}  # by disk: a place on it, least bytes, bytes with every checkpoint
+    config, kept = look.config, _checkpoints_kept(look)
+    a_checkpoint = (
+        0 if config.lora_rank else weights * CHECKPOINT_BYTES
+    )  # LoRA's holds the small matrices only
+    # By disk: a place on it, least bytes, bytes with every checkpoint.
+    needs: dict[int, tuple[Path, int, int]] = {}
     for place, least, most in (
         (Path(config.save_path or look.runs_dir), weights * MODEL_BYTES, weights * MODEL_BYTES),
-        (
-            Path(config.ckpt_path or look.runs_dir),
-            weights * CHECKPOINT_BYTES,
-            weights * CHECKPOINT_BYTES * kept,
-        ),
+        (Path(config.ckpt_path or look.runs_dir), a_checkpoint, a_checkpoint * kept),
     ):
         device = existing(place).stat().st_dev
         _, before_least, before_most = needs.get(device, (place, 0, 0))
@@ -171,6 +166,16 @@ def results_fit_on_disk(look: Look) -> Iterator[Finding]:
             yield Finding("stop", field, f"{place} has {_size(free)} free; the model and one checkpoint need about {_size(least)}.")  # fmt: skip
         elif free < most:
             yield Finding("warn", field, f"{place} has {_size(free)} free; the model and {kept} checkpoints need about {_size(most)}.", {"max_ckpt_num": 1}, "Keep one checkpoint")  # fmt: skip
+
+
+def _checkpoints_kept(look: Look) -> int:
+    """How many are on disk at once, at most: the oldest goes after the newest is whole."""
+    config = look.config
+    if config.save_steps <= 0:
+        return 1
+    steps = look.rows_used * config.max_epochs // config.train_batch_size
+    every = max(1, steps // config.save_steps)
+    return every if config.max_ckpt_num < 0 else min(every, config.max_ckpt_num + 1)
 
 
 @check

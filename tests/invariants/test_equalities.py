@@ -37,6 +37,12 @@ def test_the_reference_run_learns(runs):
     assert all(len(run.column(name)) == 6 for name in ("memory_mb", "seconds", "tokens_per_second"))
 
 
+def test_the_losses_are_those_of_the_day_they_were_pinned(runs):
+    """Whatever changes them (data, template, order, optimizer, schedule) has to be meant, and written down here."""
+    pinned = [6.22599, 6.03738, 5.84216, 5.46107, 5.30084, 5.18634]
+    np.testing.assert_allclose(runs["1x8"].column("loss"), pinned, atol=2e-4)
+
+
 @pytest.mark.parametrize("name", [name for name in RUNS if name != "1x8"])
 def test_equal_to_one_process_with_one_micro_batch(runs, name):
     assert_equal(runs["1x8"], runs[name])

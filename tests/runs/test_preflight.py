@@ -259,6 +259,17 @@ def test_the_learning_rate_is_measured_by_the_size_of_the_model(world, monkeypat
     one("warn", "learning_rate", "far out for full tuning", learning_rate=1e-3)
 
 
+def test_checkpoints_that_do_not_fit(world, monkeypatch):
+    """43,168 weights: 172,672 bytes of model, 690,688 a checkpoint; 64 rows are 4 steps of 16."""
+    monkeypatch.setattr(look.Look, "free_bytes", lambda self, path: 172_672 + 3 * 690_688)
+    every = {"save_steps": 1, "max_ckpt_num": -1, "train_batch_size": 16}
+    finding = one("warn", "save_path", "the model and 4 checkpoints need", **every)
+    mended(finding, **every)
+    assert not [
+        found for found in preflight(settings(**every, lora_rank=8)) if "checkpoints need" in found.message
+    ]
+
+
 def test_eval_steps_without_an_eval_set(world):
     finding = one("warn", "eval_steps", "no eval_dataset", eval_steps=50, eval_dataset=None)
     mended(finding, eval_steps=50, eval_dataset=None)
