@@ -14,6 +14,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from sftkit.training.products import product
+
 SLICE = 2**24  # logits at a time on a GPU: 64 MB in fp32
 SLICE_ON_CPU = 2**24  # they stay in the cache
 
@@ -30,7 +32,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
         size = max(1, (SLICE if hidden.is_cuda else SLICE_ON_CPU) // len(weight))
         for start in range(0, len(hidden), size):
             part, target = hidden[start : start + size], targets[start : start + size, None]
-            logits = (part @ weight.t()).float()
+            logits = product(part, weight).float()
             log_sum = torch.logsumexp(logits, 1, keepdim=True)
             losses[start : start + size] = (log_sum - logits.gather(1, target))[:, 0]
             if not (needs_hidden or needs_weight):
@@ -39,9 +41,9 @@ class _LinearCrossEntropy(torch.autograd.Function):
             by_logits.scatter_add_(1, target, torch.full_like(log_sum, -1.0))
             by_logits = by_logits.to(weight.dtype)
             if needs_hidden:
-                torch.mm(by_logits, weight, out=hidden_grad[start : start + size])
+                hidden_grad[start : start + size] = product(by_logits, weight.t())
             if needs_weight:
-                _add_product(weight_grad, by_logits.t(), part)
+                weight_grad += product(by_logits.t(), part.t())
         ctx.save_for_backward(hidden_grad, weight_grad)
         return losses
 
@@ -53,14 +55,6 @@ class _LinearCrossEntropy(torch.autograd.Function):
         if weight_grad is not None:  # every token weighs the same, see `losses`
             weight_grad = weight_grad.mul_(by_losses[0])
         return hidden_grad, weight_grad, None
-
-
-def _add_product(total: torch.Tensor, a: torch.Tensor, b: torch.Tensor) -> None:
-    """total += a @ b, summed in fp32."""
-    if a.dtype == total.dtype:
-        total.addmm_(a, b)
-    else:
-        total += a @ b
 
 
 def losses(hidden: torch.Tensor, weight: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:

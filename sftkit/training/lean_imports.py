@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -17,6 +18,10 @@ from typing import Any
 @contextmanager
 def lean_imports() -> Iterator[None]:
     """Around the first import of torch, transformers and DeepSpeed."""
+    # oneDNN keeps a kernel for every shape it has seen, a thousand of them, twice: with rows of ever new lengths that
+    # fills gigabytes. Few are enough (measured: the same speed). Read when torch is loaded.
+    for variable in ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"):
+        os.environ.setdefault(variable, "16")
     gc.disable()
     import torch
 

@@ -14,7 +14,7 @@ from transformers.integrations import HfDeepSpeedConfig
 
 from sftkit.config import SFTConfig
 from sftkit.errors import ConfigError, Fault
-from sftkit.training import attention, engine, head, lora
+from sftkit.training import attention, engine, head, lora, products
 from sftkit.training.batches import Micro
 
 transformers.utils.logging.disable_progress_bar()  # it fills the log with carriage returns
@@ -84,7 +84,10 @@ def load_model(
     trained = _count(weight for weight in model.parameters() if weight.requires_grad)
     of_them = f", {trained:,} of LoRA trained" if config.lora_rank else ""
     say(f"{kind}, {count:,} weights{of_them}, {number_format(config)}; attention: {chosen.words}.")
-    return TokenLosses(model, autocast=config.bf16 and config.zero_stage == 0)
+    losses = TokenLosses(model, autocast=config.bf16 and config.zero_stage == 0)
+    if device.type == "cpu" and not losses.autocast:
+        products.speed_up(model)
+    return losses
 
 
 def _count(weights: Iterable[nn.Parameter]) -> int:
