@@ -174,6 +174,8 @@ def _checkpoints_kept(look: Look) -> int:
     if config.save_steps <= 0:
         return 1
     steps = look.rows_used * config.max_epochs // config.train_batch_size
+    if not steps:  # rows that nobody has counted, of the hub
+        return max(1, config.max_ckpt_num + 1)
     every = max(1, steps // config.save_steps)
     return every if config.max_ckpt_num < 0 else min(every, config.max_ckpt_num + 1)
 

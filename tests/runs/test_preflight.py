@@ -331,7 +331,7 @@ def test_a_disk_too_small(world, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(0, 0, 100_000))
     one("stop", "save_path", "has 100 kB free")
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(0, 0, 1_500_000))
-    mended(one("warn", "save_path", "4 checkpoints", save_steps=10), save_steps=10)
+    mended(one("warn", "save_path", "4 checkpoints", save_steps=1), save_steps=1)
 
 
 def test_checkpoints_of_other_runs(world):
