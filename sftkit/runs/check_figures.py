@@ -49,16 +49,11 @@ def batch_and_steps(look: Look) -> Iterator[Finding]:
     parts = f"{config.micro_train_batch_size} rows x {config.accumulation()} accumulated x {many}"
     yield Finding("inform", "train_batch_size", f"One optimizer step is {parts}.")
     if look.rows_used:
-        an_epoch = steps_an_epoch(look.rows_used, config.train_batch_size)
+        an_epoch = look.steps_an_epoch
         total = an_epoch * config.max_epochs
         warm = math.ceil(config.lr_warmup_ratio * total)
         about = "" if look.train.whole else "about "
         yield Finding("inform", "max_epochs", f"{about}{an_epoch:,} steps an epoch, {total:,} in all, {warm:,} of them warm-up.")  # fmt: skip
-
-
-def steps_an_epoch(rows: int, batch: int) -> int:
-    """Optimizer steps of one pass; the last one may hold fewer rows than a batch."""
-    return math.ceil(rows / batch)
 
 
 def _round(count: float) -> str:

@@ -173,7 +173,7 @@ def _checkpoints_kept(look: Look) -> int:
     config = look.config
     if config.save_steps <= 0:
         return 1
-    steps = look.rows_used * config.max_epochs // config.train_batch_size
+    steps = look.steps_an_epoch * config.max_epochs
     if not steps:  # rows that nobody has counted, of the hub
         return max(1, config.max_ckpt_num + 1)
     every = max(1, steps // config.save_steps)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import random
 import shutil
 import struct
@@ -92,6 +93,11 @@ class Look:
             return answered
         total = sum(self.train.sizes)
         return round(min(total, self.config.max_samples or total) * answered / len(used))
+
+    @property
+    def steps_an_epoch(self) -> int:
+        """Optimizer steps of one pass; the last one may hold fewer rows than a batch."""
+        return math.ceil(self.rows_used / self.config.train_batch_size)
 
     @cached_property
     def gpus(self) -> list[hardware.GPU]:

@@ -55,7 +55,7 @@ def plan(folder: Path, run: dict[str, Any], port: int) -> Start:
     """
     settings = _settings(run)
     # What one rank needs, on whatever host: DeepSpeed's pdsh passes variables on whose names begin so.
-    environment = {**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONFAULTHANDLER": "1"}
+    environment = _environment()
     if settings["launcher"] == "slurm":
         environment["MASTER_PORT"] = str(port)
         if "SLURM_CPUS_PER_TASK" in environment:  # srun no longer takes it from the job by itself
@@ -135,7 +135,7 @@ def join(folder: Path, node: int) -> int:
     command = _half(folder, run, node)
     half = subprocess.Popen(
         command,
-        env={**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONFAULTHANDLER": "1"},
+        env=_environment(),
         stdin=subprocess.DEVNULL,
         preexec_fn=partial(process.die_with_parent, os.getpid()),
     )
@@ -143,6 +143,10 @@ def join(folder: Path, node: int) -> int:
         return half.wait()
     except KeyboardInterrupt:  # the ranks have got it too, and write down that they end
         return half.wait()
+
+
+def _environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONFAULTHANDLER": "1"}
 
 
 def _settings(run: dict[str, Any]) -> dict[str, Any]:

@@ -47,6 +47,11 @@ def deepspeed_config(config: SFTConfig, processes: int, device: torch.device) ->
     }
 
 
+def compute_dtype(config: SFTConfig) -> torch.dtype:
+    """In what the run computes, and its model is exported."""
+    return torch.float16 if config.fp16 else torch.bfloat16 if config.bf16 else torch.float32
+
+
 def adamw(model: nn.Module, config: SFTConfig) -> torch.optim.AdamW:
     """AdamW with weight decay on matrices only: norms and biases are vectors."""
     matrices, vectors = ([weight for _, weight in group] for group in trained(model))
@@ -59,9 +64,8 @@ def trained(model: nn.Module) -> tuple[list[tuple[str, nn.Parameter]], list[tupl
     groups: tuple[list, list] = ([], [])
     for name, weight in model.named_parameters():
         if weight.requires_grad:
-            shape = getattr(
-                weight, "ds_shape", weight.shape
-            )  # ZeRO-3 leaves an empty tensor in the weight's place
+            # ZeRO-3 leaves an empty tensor in the weight's place.
+            shape = getattr(weight, "ds_shape", weight.shape)
             groups[len(shape) <= 1].append((name, weight))
     return groups
 

@@ -18,6 +18,7 @@ from sftkit.data import Encoder
 from sftkit.errors import ConfigError, Fault
 from sftkit.runs import folder as disk
 from sftkit.training import lora
+from sftkit.training.engine import compute_dtype
 
 ADAPTER = "adapter"
 
@@ -53,15 +54,11 @@ def export(engine: Any, path: Path, config: SFTConfig, encoder: Encoder) -> None
         if config.lora_rank:
             _write_after_lora(model, weights, part, config, encoder)
         else:
-            dtype = _dtype(config)
+            dtype = compute_dtype(config)
             _write_model(model, {name: weight.to(dtype) for name, weight in weights.items()}, part, encoder)
         write_tokenizer(part, encoder)
         _replace_folder(part, path)
     dist.barrier()
-
-
-def _dtype(config: SFTConfig) -> torch.dtype:
-    return torch.float16 if config.fp16 else torch.bfloat16 if config.bf16 else torch.float32
 
 
 def _write_model(model: Any, weights: dict[str, torch.Tensor], folder: Path, encoder: Encoder) -> None:
@@ -80,7 +77,7 @@ def _write_after_lora(model: Any, weights: dict[str, torch.Tensor], part: Path, 
         weights = lora.with_base_from_disk(weights, config)
         base.config.__dict__.pop("quantization_config", None)
         base = type(base)._from_config(base.config)  # the one in hand knows only its 4-bit weights
-    _write_model(base, lora.merged(weights, config, _dtype(config)), part, encoder)
+    _write_model(base, lora.merged(weights, config, compute_dtype(config)), part, encoder)
 
 
 def _weights(engine: Any) -> dict[str, torch.Tensor] | None:

@@ -12,6 +12,7 @@ from torch import nn
 
 from sftkit.config import SFTConfig
 from sftkit.errors import ConfigError, Fault
+from sftkit.training.engine import compute_dtype
 
 ADAPTER = "default"  # peft's name for the only one
 
@@ -29,7 +30,7 @@ def quantized(config: SFTConfig, device: torch.device) -> dict[str, Any]:
         raise ConfigError([Fault("load_in_4bit", "QLoRA needs the package bitsandbytes.", "pip install bitsandbytes")])  # fmt: skip
     settings = transformers.BitsAndBytesConfig(
         load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True,
-        bnb_4bit_compute_dtype=torch.float16 if config.fp16 else torch.bfloat16 if config.bf16 else torch.float32,
+        bnb_4bit_compute_dtype=compute_dtype(config),
     )  # fmt: skip
     return {"quantization_config": settings, "device_map": {"": device.index}}
 

@@ -83,7 +83,8 @@ def load_model(
     model.train()
     trained = _count(weight for weight in model.parameters() if weight.requires_grad)
     of_them = f", {trained:,} of LoRA trained" if config.lora_rank else ""
-    say(f"{kind}, {count:,} weights{of_them}, {number_format(config)}; attention: {chosen.words}.")
+    computed = str(engine.compute_dtype(config)).removeprefix("torch.")
+    say(f"{kind}, {count:,} weights{of_them}, {computed}; attention: {chosen.words}.")
     losses = TokenLosses(model, autocast=config.bf16 and config.zero_stage == 0)
     if device.type == "cpu" and not losses.autocast:
         products.speed_up(model)
@@ -100,10 +101,5 @@ def weights_dtype(config: SFTConfig) -> torch.dtype:
 
     At stage 0 in bfloat16 they stay in fp32 under autocast: there DeepSpeed's own bf16 starts Adam one step late.
     """
-    if config.fp16:
-        return torch.float16
-    return torch.bfloat16 if config.bf16 and config.zero_stage else torch.float32
-
-
-def number_format(config: SFTConfig) -> str:
-    return "float16" if config.fp16 else "bfloat16" if config.bf16 else "float32"
+    autocast = config.bf16 and config.zero_stage == 0
+    return torch.float32 if autocast else engine.compute_dtype(config)

@@ -51,10 +51,7 @@ RUNS = {
 
 def main() -> None:
     options = options_of(__doc__)
-    for peer, packages in PEERS.items():
-        install(options.cache / peer, peer, packages)
-    work = options.cache / "work"
-    task = prepare(work / "task", options.rows)
+    work, task = set_up(options)
     print(
         f"{ROWS} rows, {task.tokens:,} tokens, {task.trained:,} of them trained; {BATCH} rows a step",
         flush=True,
@@ -84,6 +81,14 @@ def options_of(about: str) -> argparse.Namespace:
         "--only", default="", help="runs whose name holds this; the table is printed, not written"
     )
     return parser.parse_args()
+
+
+def set_up(options: argparse.Namespace) -> tuple[Path, Task]:
+    """The peers' environments, a folder to work in, and the task in it."""
+    for peer, packages in PEERS.items():
+        install(options.cache / peer, peer, packages)
+    work = options.cache / "work"
+    return work, prepare(work / "task", options.rows)
 
 
 def install(folder: Path, peer: str, packages: list[str]) -> None:

@@ -14,8 +14,8 @@ import statistics
 import sys
 import time
 
-from cpu_training import HERE, PEERS, RUNS, install, one, options_of, versions
-from task import prepare, run
+from cpu_training import HERE, RUNS, one, options_of, set_up, versions
+from task import run
 
 CHOSEN = [
     "TRL, default",
@@ -29,10 +29,7 @@ LAUNCHED = "sftkit, sk.launch, ZeRO-2"
 
 def main() -> None:
     options = options_of(__doc__)
-    for peer, packages in PEERS.items():
-        install(options.cache / peer, peer, packages)
-    work = options.cache / "work"
-    task = prepare(work / "task", options.rows)
+    work, task = set_up(options)
     os.environ["BENCH_ONE_STEP"] = "1"
     settings = work / "config.json"
     settings.write_text(json.dumps(task.config.with_(zero_stage=2).to_dict()), encoding="utf-8")

@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 import math
 import os
-import resource
 import subprocess
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from sftkit import data
@@ -118,14 +117,10 @@ class Outcome:
     first_step: float
     memory_mb: float
     eval_loss: float = math.nan
-    trained: int = 0
-
-    def as_dict(self) -> dict:
-        return asdict(self)
 
 
 def run(name: str, command: list[str], env: dict[str, str], log: Path) -> Outcome:
-    """Run a trainer, which prints a line `BENCH {json}` after its first and its last step (see `mark`)."""
+    """Run a trainer, which prints a line `BENCH {json}` after its first and its last step (see `peers/marks.py`)."""
     started = time.time()
     with log.open("w") as output:
         code = subprocess.run(command, env={**os.environ, **env, "OMP_NUM_THREADS": "2", "OMP_WAIT_POLICY": "passive"}, stdout=output, stderr=output).returncode  # fmt: skip
@@ -135,12 +130,4 @@ def run(name: str, command: list[str], env: dict[str, str], log: Path) -> Outcom
     first, last = marks[0], marks[-1]
     return Outcome(
         name, last["step"], last["time"] - first["time"], last["cpu"] - first["cpu"], first["time"] - started, last["memory_mb"],
-        trained=last.get("trained", 0),
     )  # fmt: skip
-
-
-def mark(step: int, **more: object) -> str:
-    """The line that `run` reads: called by a trainer's own process after a step."""
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    values = {"step": step, "time": time.time(), "cpu": used.ru_utime + used.ru_stime, "memory_mb": used.ru_maxrss / 1e3}  # fmt: skip
-    return "BENCH " + json.dumps(values | more)
