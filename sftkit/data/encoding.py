@@ -45,6 +45,15 @@ class Encoded:
     source: str = ""
 
     @property
+    def used(self) -> int:
+        """Tokens the trainer computes: nothing is learned from what follows the last trained one. 0: the row is left out.
+
+        The first token of all is predicted from nothing, so it is never trained.
+        """
+        trained = np.flatnonzero(self.loss_mask[1:])
+        return int(trained[-1]) + 2 if len(trained) else 0
+
+    @property
     def tokens(self) -> list[str]:
         """The text of each token; joined they give `text`. A character split over tokens stands with the first."""
         bounds = [0, *np.maximum.accumulate(self.ends).tolist()]

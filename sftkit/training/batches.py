@@ -1,10 +1,9 @@
-"""Rows as token ids: how they lie in memory, and which of them each optimizer step trains."""
+"""Rows as token ids: how they lie in memory, whole and as micro-batches. Which of them a step trains: `data/packing.py`."""
 
 from __future__ import annotations
 
 import hashlib
-import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -50,13 +49,11 @@ class Rows:
             self.rows += 1
             self.truncated += row.truncated
             self.shortened += row.dropped_turns > 0
-            trained = np.flatnonzero(row.loss_mask[1:])  # the first token of all is predicted from nothing
-            if len(trained) == 0:
+            if row.used == 0:
                 self.nothing_to_train.append(row.row)
                 continue
-            end = int(trained[-1]) + 2  # nothing is learned from what follows the last trained token
-            self.ids.append(row.input_ids[:end])
-            self.masks.append(row.loss_mask[:end])
+            self.ids.append(row.input_ids[: row.used])
+            self.masks.append(row.loss_mask[: row.used])
             self.tasks.append(row.task)
             self.places.append((row.source, row.row))
 
@@ -130,29 +127,3 @@ class Rows:
         return Micro(
             tensor(flat)[None], tensor(positions)[None], tuple(lengths), tensor(at), tensor(flat[at + 1]), tensor(groups), empty
         )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Order:
-    """Which rows each step trains: shuffled anew in every epoch, the last batch of an epoch may be smaller."""
-
-    rows: int
-    batch_size: int
-    epochs: int
-    seed: int
-
-    @property
-    def steps_per_epoch(self) -> int:
-        return math.ceil(self.rows / self.batch_size)
-
-    @property
-    def steps(self) -> int:
-        return self.steps_per_epoch * self.epochs
-
-    def from_step(self, step: int) -> Iterator[np.ndarray]:
-        """Row numbers of step `step` (0 = the first) and of all that follow: a pure function of seed and step."""
-        for epoch in range(step // self.steps_per_epoch, self.epochs):
-            shuffled = np.random.default_rng([self.seed, epoch]).permutation(self.rows)
-            for place in range(step % self.steps_per_epoch, self.steps_per_epoch):
-                yield shuffled[place * self.batch_size : (place + 1) * self.batch_size]
-            step = 0

@@ -10,8 +10,8 @@ import torch
 import torch.distributed as dist
 
 from sftkit.config import SFTConfig
+from sftkit.data.packing import hands
 from sftkit.training.batches import Rows
-from sftkit.training.packing import hands
 
 
 @torch.no_grad()

@@ -24,11 +24,13 @@ import torch.distributed as dist
 
 from sftkit import data
 from sftkit.config import SFTConfig
+from sftkit.data import packing
+from sftkit.data.packing import Order
 from sftkit.errors import DataError
 from sftkit.runs import folder as disk
-from sftkit.training import checkpoints, communication, evaluation, export, packing
+from sftkit.training import checkpoints, communication, evaluation, export
 from sftkit.training import engine as deepspeed_engine
-from sftkit.training.batches import Micro, Order, Rows
+from sftkit.training.batches import Micro, Rows
 from sftkit.training.loss_watch import LossWatch
 from sftkit.training.model import load_model
 from sftkit.training.run_files import RunFiles

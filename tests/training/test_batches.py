@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sftkit.data import Encoded
-from sftkit.training.batches import Order, Rows
-from sftkit.training.packing import deal
+from sftkit.data.packing import Order, deal
+from sftkit.training.batches import Rows
 
 CPU = torch.device("cpu")
 

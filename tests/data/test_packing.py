@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sftkit.config import SFTConfig
-from sftkit.training.packing import best_fit, deal, hands
+from sftkit.data.packing import best_fit, deal, hands, sequences
 
 LENGTHS = st.lists(st.integers(1, 300), min_size=1, max_size=80)
 
@@ -86,3 +86,14 @@ def test_a_full_batch_has_as_many_micro_batches_as_the_settings_say():
 def test_the_largest_are_dealt_to_and_fro(count):
     groups = deal(np.arange(count * 2), np.arange(count * 2), count)
     assert {sum(group) for group in groups} == {count * 2 - 1}
+
+
+@given(LENGTHS, st.integers(1, 3), st.booleans())
+def test_sequences_are_what_the_hands_hold_each_within_max_len(lengths, ranks, packing):
+    lengths, numbers = np.array(lengths), np.arange(len(lengths))
+    settings = config(packing=packing, micro_train_batch_size=2, max_len=300, train_batch_size=12)
+    laid = sequences(numbers, lengths, settings, ranks)
+    flat = [[[row for rows in micro for row in rows] for micro in hand] for hand in laid]
+    assert flat == hands(numbers, lengths, settings, ranks)
+    for rows in (rows for hand in laid for micro in hand for rows in micro):
+        assert sum(lengths[row] for row in rows) <= 300 and (packing or len(rows) == 1)
