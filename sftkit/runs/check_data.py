@@ -59,7 +59,7 @@ def proposed_mapping(rows: list[dict[str, Any]]) -> dict[str, Any]:
     return {}
 
 
-@check
+@check("tokenizer")
 def rows_have_shape(look: Look) -> Iterator[Finding]:
     for field, split in look.splits.items():
         for _, _, faults in split.shaped:
@@ -68,7 +68,7 @@ def rows_have_shape(look: Look) -> Iterator[Finding]:
                 yield Finding("stop", field, f"{count} be used. The first: {faults[0]}")
 
 
-@check
+@check("tokenizer")
 def rows_are_not_empty(look: Look) -> Iterator[Finding]:
     for field, split in look.splits.items():
         for _, examples, _ in split.shaped:
@@ -91,7 +91,7 @@ def _empty(field: str, split: Split, examples: list[Example]) -> Iterator[Findin
         yield Finding(level, field, f"{count} has an empty {what} (the first: {first}): {effect}.")
 
 
-@check
+@check("tokenizer")
 def tokens_are_trained(look: Look) -> Iterator[Finding]:
     seen = look.encoded
     if isinstance(seen, DataError):
@@ -121,7 +121,7 @@ def _why_idle(cut: list) -> str:
     return "the prompt alone fills max_len" if cut else "the answers are empty"
 
 
-@check
+@check("tokenizer")
 def eval_rows_in_training(look: Look) -> Iterator[Finding]:
     train, evals = look.train.examples, look.eval.examples
     if not train or not evals:
@@ -140,7 +140,7 @@ def eval_rows_in_training(look: Look) -> Iterator[Finding]:
         yield Finding("warn", "eval_dataset", f"{len(shared)} of {len(evals)} eval prompts are in the training data too{first}, {equal} of them with the same answer. The first: {look.eval.name_of(shared[0])}.")  # fmt: skip
 
 
-@check
+@check("tokenizer")
 def tasks_missing_from_eval(look: Look) -> Iterator[Finding]:
     train, evals = ({example.task for example in split.examples} - {""} for split in look.splits.values())
     missing = sorted(train - evals)

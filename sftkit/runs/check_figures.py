@@ -10,7 +10,7 @@ from sftkit.runs.findings import Finding, check
 from sftkit.runs.look import Look
 
 
-@check
+@check("tokenizer")
 def rows_and_tokens(look: Look) -> Iterator[Finding]:
     if not look.rows_used:
         return

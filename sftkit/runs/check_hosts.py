@@ -43,7 +43,7 @@ def hostfile_can_be_read(look: Look) -> Iterator[Finding]:
         yield Finding("stop", "num_processes", f"{look.config.num_processes} processes, and the hostfile has {slots} slots.", *_set_processes(look, slots))  # fmt: skip
 
 
-@check
+@check("device")
 def the_first_host_is_this_one(look: Look) -> Iterator[Finding]:
     """By hand, rank 0 is started here, and the others look for it on the first host."""
     if look.config.launcher != "manual":
@@ -64,7 +64,7 @@ def the_first_host_is_this_one(look: Look) -> Iterator[Finding]:
             yield Finding("stop", "hostfile", f"The first host, {host.name}, is not this machine. Launch there, or put this machine first.")  # fmt: skip
 
 
-@check
+@check("device")
 def the_starter_is_there(look: Look) -> Iterator[Finding]:
     launcher = look.config.launcher
     by_hand = {"launcher": "manual"}, "Start the other hosts by hand"

@@ -50,7 +50,7 @@ def eval_steps_without_eval_set(look: Look) -> Iterator[Finding]:
         yield Finding("warn", "eval_steps", f"Every {look.config.eval_steps} steps, but there is no eval_dataset: there will be no eval loss.", {"eval_steps": -1}, "Set eval_steps=-1")  # fmt: skip
 
 
-@check
+@check("device")
 def gpus_are_there(look: Look) -> Iterator[Finding]:
     wished, there = look.config.gpus, {gpu.id for gpu in look.gpus}
     if not wished or look.config.launcher != "local":
@@ -68,7 +68,7 @@ def gpus_are_there(look: Look) -> Iterator[Finding]:
         yield Finding("stop", "gpus", f"GPU {_list(hidden)} is not among those given to this process (CUDA_VISIBLE_DEVICES={told}).", {"gpus": [int(entry) for entry in visible or ()] or None, "num_processes": None}, "Use those given")  # fmt: skip
 
 
-@check
+@check("device")
 def gpus_for_every_process(look: Look) -> Iterator[Finding]:
     visible = hardware.visible_ids()
     count = len(look.gpus) if visible is None else min(len(look.gpus), len(visible))
@@ -77,7 +77,7 @@ def gpus_for_every_process(look: Look) -> Iterator[Finding]:
         yield Finding("stop", "num_processes", f"{ranks} processes and {count} GPUs: each process needs a GPU of its own.", {"num_processes": count}, f"Set num_processes={count}")  # fmt: skip
 
 
-@check
+@check("device")
 def gpus_are_free(look: Look) -> Iterator[Finding]:
     for gpu in look.gpus if look.config.launcher == "local" else ():
         if gpu.id in (look.config.gpus or (0,)) and gpu.memory_mb and gpu.used_mb > BUSY * gpu.memory_mb:
@@ -88,14 +88,14 @@ def gpus_are_free(look: Look) -> Iterator[Finding]:
             )
 
 
-@check
+@check("device")
 def processes_and_cores(look: Look) -> Iterator[Finding]:
     cores = hardware.cpu_cores()
     if _cpu_only(look) and look.config.processes > cores:
         yield Finding("warn", "num_processes", f"{look.config.processes} processes share {cores} CPU cores: one process is faster.", {"num_processes": None}, "Use one process")  # fmt: skip
 
 
-@check
+@check("device")
 def flash_attn_is_there(look: Look) -> Iterator[Finding]:
     if not look.config.flash_attn:
         return
@@ -107,7 +107,7 @@ def flash_attn_is_there(look: Look) -> Iterator[Finding]:
         yield Finding("inform", "flash_attn", "The package flash-attn is not installed: the run uses sdpa, with the same result.")  # fmt: skip
 
 
-@check
+@check("device")
 def attention_is_there(look: Look) -> Iterator[Finding]:
     chosen = look.config.attn_implementation
     package = {"flash_attention_2": "flash_attn", "flash_attention_3": "flash_attn_interface"}.get(chosen)
@@ -120,7 +120,7 @@ def attention_is_there(look: Look) -> Iterator[Finding]:
         yield Finding("stop", "attn_implementation", f"{chosen} needs the package {package}, which is not installed.", *fix)  # fmt: skip
 
 
-@check
+@check("device")
 def what_only_gpus_do(look: Look) -> Iterator[Finding]:
     config = look.config
     if config.load_in_4bit and find_spec("bitsandbytes") is None:

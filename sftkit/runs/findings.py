@@ -7,13 +7,17 @@ A check is one small generator that takes a `Look` (the settings and what has be
         if look.config.eval_steps > 0 and not look.config.eval_dataset:
             yield Finding("warn", "eval_steps", "…", {"eval_steps": -1}, "Leave it at -1")
 
-Adding a check is adding such a function to one of the modules in CHECKS. No torch, no network.
+Adding a check is adding such a function to one of the modules in CHECKS. The cheapest come first:
+
+    instant     settings, paths, columns: while its user types in a form
+    tokenizer   every row, and some of them as tokens
+    device      cards, memory, ports, the hub (the only network there is)
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -26,17 +30,24 @@ if TYPE_CHECKING:
 
 CHECKS = ("check_files", "check_settings", "check_hosts", "check_data", "check_figures")
 LEVELS = ("stop", "warn", "inform")
+Tier = Literal["instant", "tokenizer", "device"]
+TIERS: tuple[Tier, ...] = ("instant", "tokenizer", "device")
+SETTINGS = "settings"  # the key of what SFTConfig itself refuses
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One finding about one setting: "stop" (it cannot work), "warn" (it may not be meant) or "inform" (a figure)."""
+    """One finding about one setting: "stop" (it cannot work), "warn" (it may not be meant) or "inform" (a figure).
+
+    `fix`: settings that mend it; `key`: the name of the check that made it, which stays when its words change.
+    """
 
     level: Literal["stop", "warn", "inform"]
     field: str
     message: str
     fix: dict[str, Any] = field(default_factory=dict)
     fix_label: str = ""
+    key: str = ""
 
     def apply(self, config: SFTConfig | Mapping[str, Any]) -> SFTConfig:
         """The settings with the fix carried out; the same settings where there is none."""
@@ -48,20 +59,53 @@ class Finding:
         return where + self.message + (f" Fix: {self.fix_label}." if self.fix_label else "")
 
 
-Check = Callable[["Look"], Iterator[Finding]]
+@dataclass(frozen=True)
+class Check:
+    """A check as it was entered: its name, when it is made, and what makes it."""
+
+    key: str
+    tier: Tier
+    make: Callable[[Look], Iterator[Finding]]
+
+    def findings(self, look: Look) -> list[Finding]:
+        """A check that breaks is said to be broken; the others still speak."""
+        try:
+            return [replace(finding, key=finding.key or self.key) for finding in self.make(look)]
+        except Exception as error:
+            words = (
+                f"The check “{self.key.replace('_', ' ')}” could not be made: {type(error).__name__}: {error}"
+            )
+            return [Finding("warn", "", words, key=self.key)]
+
+
 _checks: list[Check] = []
 
 
-def check(function: Check) -> Check:
-    """Enter a check into the list that `preflight` goes through."""
-    _checks.append(function)
-    return function
+def check(given: Any) -> Any:
+    """Enter a check into the list that `preflight` goes through: `@check`, or `@check("tokenizer")` for a later tier."""
+
+    def enter(function: Callable[[Look], Iterator[Finding]], tier: Tier = "instant") -> Any:
+        _checks.append(Check(function.__name__, tier, function))
+        return function
+
+    return enter(given) if callable(given) else lambda function: enter(function, given)
 
 
-def preflight(config: SFTConfig | Mapping[str, Any], runs_dir: str | Path = "runs") -> list[Finding]:
+def checks() -> list[Check]:
+    """Every check there is, the cheapest first."""
+    for module in CHECKS:
+        import_module(f"sftkit.runs.{module}")
+    return sorted(_checks, key=lambda one: TIERS.index(one.tier))
+
+
+def preflight(
+    config: SFTConfig | Mapping[str, Any], runs_dir: str | Path = "runs", tier: Tier | None = None
+) -> list[Finding]:
     """All findings about settings, the grave ones first; none is left out because of another.
 
     Takes a config, or a mapping of settings that may not make one (as in a form while it is being filled in).
+    `tier`: leave out the checks that come after it. "instant" takes milliseconds, whatever the data: of large files it
+    sees the beginning, and it asks neither cards nor the network.
     """
     from sftkit.runs.look import Look
 
@@ -71,12 +115,10 @@ def preflight(config: SFTConfig | Mapping[str, Any], runs_dir: str | Path = "run
         faulty = {finding.field for finding in found}
         if config is None:
             return found
-    for module in CHECKS:
-        import_module(f"sftkit.runs.{module}")
-    look = Look(config, Path(runs_dir))
-    found += [
-        finding for function in _checks for finding in _run(function, look) if finding.field not in faulty
-    ]
+    due = TIERS[: TIERS.index(tier) + 1] if tier else TIERS
+    look = Look(config, Path(runs_dir), quick=tier == "instant")
+    made = [finding for one in checks() if one.tier in due for finding in one.findings(look)]
+    found += [finding for finding in made if finding.field not in faulty]
     if faulty:  # figures derived from settings that are not meant would mislead
         found = [finding for finding in found if finding.level != "inform"]
     return sorted(found, key=lambda finding: LEVELS.index(finding.level))
@@ -98,19 +140,10 @@ def _sound_part(settings: Mapping[str, Any]) -> tuple[list[Finding], SFTConfig |
         return found, None
 
 
-def _run(function: Check, look: Look) -> list[Finding]:
-    """A check that breaks is said to be broken; the others still speak."""
-    try:
-        return list(function(look))
-    except Exception as error:
-        name = function.__name__.replace("_", " ")
-        return [Finding("warn", "", f"The check “{name}” could not be made: {type(error).__name__}: {error}")]
-
-
 def _from_fault(fault: Fault, settings: Mapping[str, Any]) -> Finding:
     fix = nearest_batch(settings) if fault.field == "train_batch_size" else {}
     label = f"Set train_batch_size={fix['train_batch_size']}" if fix else ""
-    return Finding("stop", fault.field, f"{fault.message} {fault.fix}".strip(), fix, label)
+    return Finding("stop", fault.field, f"{fault.message} {fault.fix}".strip(), fix, label, SETTINGS)
 
 
 def nearest_batch(settings: Mapping[str, Any]) -> dict[str, int]:

@@ -17,7 +17,7 @@ from sftkit.config import SFTConfig
 from sftkit.data import Encoded, Example, encoder
 from sftkit.errors import DataError
 from sftkit.runs import hardware
-from sftkit.runs.sources import Split
+from sftkit.runs.sources import LIMITS, QUICK, Split
 
 HEADER_LIMIT = 100 * 2**20  # bytes: what the format allows for a header
 TOKENIZED = 200  # rows drawn for the checks that need the tokenizer
@@ -37,10 +37,14 @@ BYTES = {
 
 @dataclass
 class Look:
-    """Settings and, as cached properties, what they point at. Paths are taken from the present folder."""
+    """Settings and, as cached properties, what they point at. Paths are taken from the present folder.
+
+    `quick`: of data larger than a megabyte only the beginning is read.
+    """
 
     config: SFTConfig
     runs_dir: Path
+    quick: bool = False
 
     @cached_property
     def model(self) -> Path | None:
@@ -57,11 +61,11 @@ class Look:
 
     @cached_property
     def train(self) -> Split:
-        return Split(self.config, "train")
+        return Split(self.config, "train", limits=QUICK if self.quick else LIMITS)
 
     @cached_property
     def eval(self) -> Split:
-        return Split(self.config, "eval")
+        return Split(self.config, "eval", limits=QUICK if self.quick else LIMITS)
 
     @property
     def splits(self) -> dict[str, Split]:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from sftkit.config import SFTConfig
 from sftkit.data import Columns, Example, is_hub_source, mixing
@@ -18,8 +18,16 @@ from sftkit.data.reading import named_sources, open_source, read_head, where_row
 from sftkit.data.shaping import find_all_columns, mixed, to_example
 from sftkit.errors import DataError
 
-WHOLE = 32 * 2**20  # bytes: a larger source is sampled from its beginning
-HEAD = 4 * 2**20  # bytes of that sample
+
+class Limits(NamedTuple):
+    """Bytes: a source larger than `whole` is sampled, by its first `head`."""
+
+    whole: int
+    head: int
+
+
+LIMITS = Limits(32 * 2**20, 4 * 2**20)
+QUICK = Limits(2**20, 2**18)
 
 
 @dataclass(frozen=True)
@@ -41,10 +49,12 @@ class Seen:
 class Split:
     """The sources of the training data ("train") or of the held-out data ("eval")."""
 
-    def __init__(self, config: SFTConfig, split: str, sources: Sequence[Seen] | None = None):
+    def __init__(
+        self, config: SFTConfig, split: str, sources: Sequence[Seen] | None = None, limits: Limits = LIMITS
+    ):
         self.config, self.split = config, split
         names, wanted = named_sources(config, split)
-        self.sources = [_seen(name, wanted) for name in names] if sources is None else list(sources)
+        self.sources = [_seen(name, wanted, limits) for name in names] if sources is None else list(sources)
 
     @property
     def counted(self) -> bool:
@@ -117,15 +127,17 @@ class Split:
         return f"row {example.row}" + (f" of {example.source}" if len(self.sources) > 1 else "")
 
 
-def _seen(name: str, wanted: str | None) -> Seen:
+def _seen(name: str, wanted: str | None, limits: Limits) -> Seen:
     if is_hub_source(name):
         return Seen(name)
     place = None
     try:
         place = where_rows_are(name, wanted)
-        if size_of(name, wanted) > WHOLE and (head := read_head(place, HEAD)):
-            rows, total = head
-            return Seen(name, place, rows, total, whole=False)
+        if size_of(name, wanted) > limits.whole:
+            if head := read_head(place, limits.head):
+                return Seen(name, place, *head, whole=False)
+            if limits is QUICK:  # a format that is read whole or not at all
+                return Seen(name, place, whole=False)
         opened = open_source(name, wanted)
         return Seen(name, place, opened.take(range(len(opened))), len(opened))
     except DataError as error:

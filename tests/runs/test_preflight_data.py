@@ -178,8 +178,7 @@ def test_tasks_by_the_column_that_holds_them(world):
 
 @pytest.mark.parametrize("form", ["jsonl", "csv", "parquet", "arrow"])
 def test_large_files_are_sampled(world, monkeypatch, form):
-    monkeypatch.setattr(sources, "WHOLE", 4000)
-    monkeypatch.setattr(sources, "HEAD", 2000)
+    monkeypatch.setattr(look, "LIMITS", sources.Limits(whole=4000, head=2000))
     rows = [{"prompt": f"Add {i:04}.", "response": "The sum is 7."} for i in range(1000)]
     path = world / f"large.{form}"
     if form == "jsonl":
@@ -193,7 +192,7 @@ def test_large_files_are_sampled(world, monkeypatch, form):
     finding = one("inform", "dataset", "trained tokens an epoch", dataset=str(path))
     said = int(finding.message.split()[1].replace(",", ""))
     assert finding.message.startswith("about ") and abs(said - 1000) < (30 if form == "csv" else 1)
-    assert len(sources.Split(SFTConfig(**settings(dataset=str(path))), "train").sources[0].rows) < 600
+    assert len(look.Look(SFTConfig(**settings(dataset=str(path))), Path("runs")).train.sources[0].rows) < 600
     mix = {"dataset": f"{path}, data/eval.jsonl", "dataset_probs": (0.9, 0.1)}
     seen = look.Look(SFTConfig(**settings(**mix)), Path("runs"))
     assert seen.rows_used == 20 and sum(example.source == str(path) for example in seen.train.used) == 18
