@@ -14,6 +14,7 @@ from typing import Any
 
 RUN, STATUS, METRICS, LOG, STOP = "run.json", "status.json", "metrics.jsonl", "train.log", "stop"
 CHECKPOINTS, MODEL = "checkpoints", "model"
+DATA = "data.json"  # what became of the rows, {"train": {…}, "eval": {…}}: `Run.rows`
 ENDED = ("stopped", "finished", "failed")
 STATES = ("queued", "starting", "running", "stopping", *ENDED)
 

@@ -90,6 +90,12 @@ class Run:
         return self.record.get("data", [])
 
     @property
+    def rows(self) -> dict[str, dict[str, int]]:
+        """What became of the rows of "train" and "eval": rows, kept, truncated, shortened, nothing_to_train, tokens,
+        trained_tokens (the last two of the rows kept, in one epoch). Empty until the data are read."""
+        return {split: counts for split, counts in disk.read_json(self.folder / disk.DATA).items() if counts}
+
+    @property
     def model_path(self) -> Path:
         """Folder of the finished model: the setting save_path, else `model` in the run's folder."""
         return self._place(self._settings.get("save_path"), disk.MODEL)

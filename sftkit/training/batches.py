@@ -34,8 +34,8 @@ class Micro:
 class Rows:
     """The rows that teach something, as token ids.
 
-    `rows`, `truncated`, `shortened` (turns left out) count what came in; `nothing_to_train` names the rows without a
-    trained token, which are left out.
+    `rows`, `truncated`, `shortened` (turns left out) count what came in; `nothing_to_train` are the places (source and
+    row) of those without a trained token, which are left out.
     """
 
     def __init__(self, encoded: Iterable[Encoded]):
@@ -44,13 +44,13 @@ class Rows:
         self.tasks: list[str] = []
         self.places: list[tuple[str, int]] = []  # source and row
         self.rows = self.truncated = self.shortened = 0
-        self.nothing_to_train: list[int] = []
+        self.nothing_to_train: list[tuple[str, int]] = []
         for row in encoded:
             self.rows += 1
             self.truncated += row.truncated
             self.shortened += row.dropped_turns > 0
             if row.used == 0:
-                self.nothing_to_train.append(row.row)
+                self.nothing_to_train.append((row.source, row.row))
                 continue
             self.ids.append(row.input_ids[: row.used])
             self.masks.append(row.loss_mask[: row.used])
@@ -62,12 +62,14 @@ class Rows:
 
     def names(self, numbers: Iterable[int]) -> list[str]:
         """Where in the data these rows stand: `row 5`, with its source where there are several."""
-        found = (self.places[number] for number in numbers)
-        return [f"row {row} of {source}" if self._mixed else f"row {row}" for source, row in found]
+        return [self._name(*self.places[number]) for number in numbers]
+
+    def _name(self, source: str, row: int) -> str:
+        return f"row {row} of {source}" if self._mixed else f"row {row}"
 
     @cached_property
     def _mixed(self) -> bool:
-        return len({source for source, _ in self.places}) > 1
+        return len({source for source, _ in [*self.places, *self.nothing_to_train]}) > 1
 
     @cached_property
     def lengths(self) -> np.ndarray:
@@ -103,9 +105,23 @@ class Rows:
         if self.shortened:
             parts.append(f"{self.shortened:,} rows without their last turns, which did not fit max_len")
         if missing := self.nothing_to_train:
-            shown = ", ".join(map(str, missing[:10])) + (", …" if len(missing) > 10 else "")
-            parts.append(f"{len(missing):,} rows left out, they have nothing to train (rows {shown})")
+            shown = ", ".join(self._name(*place) for place in missing[:10]) + (
+                ", …" if len(missing) > 10 else ""
+            )
+            parts.append(f"{len(missing):,} rows left out, they have nothing to train ({shown})")
         return "; ".join(parts)
+
+    def counts(self) -> dict[str, int]:
+        """The same in figures: `tokens` and `trained_tokens` are those of the rows kept, in one epoch."""
+        return {
+            "rows": self.rows,
+            "kept": len(self),
+            "truncated": self.truncated,
+            "shortened": self.shortened,
+            "nothing_to_train": len(self.nothing_to_train),
+            "tokens": int(self.lengths.sum()),
+            "trained_tokens": int(self.trained.sum()),
+        }
 
     def micro(self, numbers: list[int], device: torch.device) -> Micro:
         """These rows as one micro-batch on `device`."""

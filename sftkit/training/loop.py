@@ -141,8 +141,10 @@ def load_rows(files: RunFiles, config: SFTConfig) -> tuple[Rows, Rows | None, da
     if not len(rows):
         raise DataError(f"has no row with anything to train: {rows.report()}.", file=config.dataset)
     if config.eval_dataset is None or config.eval_steps == 0:
+        files.data({"train": rows.counts(), "eval": None})
         return rows, None, encoder
     eval_rows = Rows(encoder.encode(data.read_examples(config, "eval", hub=True)))
+    files.data({"train": rows.counts(), "eval": eval_rows.counts()})
     files.say(f"Eval data: {eval_rows.report()}.")
     return rows, eval_rows if len(eval_rows) else None, encoder
 

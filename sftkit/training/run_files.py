@@ -32,6 +32,11 @@ class RunFiles:
         """What `run.json` says of the run."""
         return json.loads((self.folder / disk.RUN).read_text(encoding="utf-8"))
 
+    def data(self, counts: dict[str, dict[str, int] | None]) -> None:
+        """Leave in `data.json` what became of the rows of each split (None: not read)."""
+        if self.rank == 0:
+            disk.write_json(self.folder / disk.DATA, counts)
+
     def say(self, text: str) -> None:
         """A line of the log, said once."""
         if self.rank == 0:

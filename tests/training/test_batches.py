@@ -44,10 +44,13 @@ def test_rows_without_a_trained_token_are_counted_and_named():
             encoded([1, 2], [1, 0], row=9),  # the first token of all is predicted from nothing
         ]
     )
-    assert (len(rows), rows.rows, rows.truncated, rows.nothing_to_train) == (1, 3, 1, [7, 9])
+    assert (len(rows), rows.rows, rows.truncated, rows.nothing_to_train) == (1, 3, 1, [("", 7), ("", 9)])
     assert "1 rows, 3 tokens, 2 of them trained" in rows.report()
-    assert "2 rows left out, they have nothing to train (rows 7, 9)" in rows.report()
+    assert "2 rows left out, they have nothing to train (row 7, row 9)" in rows.report()
     assert "1 rows cut at max_len" in rows.report()
+    assert rows.counts() == {
+        "rows": 3, "kept": 1, "truncated": 1, "shortened": 0, "nothing_to_train": 2, "tokens": 3, "trained_tokens": 2,
+    }  # fmt: skip
 
 
 def test_no_rows_give_a_stand_in_that_does_not_count():
@@ -99,3 +102,5 @@ def test_rows_are_named_with_their_source_where_there_are_several():
     one, other = (replace(encoded([1, 2], [0, 1], row=5), source=name) for name in ("a.jsonl", "b.jsonl"))
     assert Rows([one, one]).names([1]) == ["row 5"]
     assert Rows([one, other]).names([1, 0]) == ["row 5 of b.jsonl", "row 5 of a.jsonl"]
+    empty = replace(encoded([1, 2], [0, 0], row=3), source="c.jsonl")
+    assert "nothing to train (row 3 of c.jsonl)" in Rows([one, empty]).report()

@@ -43,6 +43,10 @@ def test_a_run_finishes_with_its_curve(whole):
     assert [line["step"] for line in whole.lines if "eval_loss" in line] == [2, 4]
     assert set(whole.lines[2]["eval_loss_by_task"]) == {"sum", "plain sum"}
     assert "64 rows" in whole.log
+    counts = json.loads((whole.folder / "data.json").read_text(encoding="utf-8"))
+    assert counts["train"] == counts["eval"]  # the same file
+    assert counts["train"]["rows"] == counts["train"]["kept"] == 64
+    assert counts["train"]["tokens"] == whole.column("tokens")[-1]
 
 
 def test_the_eval_loss_is_transformers_own_of_the_exported_model(whole, config):
