@@ -37,10 +37,14 @@ class Order:
     def steps(self) -> int:
         return self.steps_per_epoch * self.epochs
 
+    def shuffled(self, epoch: int) -> np.ndarray:
+        """Every row number once, as epoch `epoch` (0 = the first) takes them."""
+        return np.random.default_rng([self.seed, epoch]).permutation(self.rows)
+
     def from_step(self, step: int) -> Iterator[np.ndarray]:
         """Row numbers of step `step` (0 = the first) and of all that follow: a pure function of seed and step."""
         for epoch in range(step // self.steps_per_epoch, self.epochs):
-            shuffled = np.random.default_rng([self.seed, epoch]).permutation(self.rows)
+            shuffled = self.shuffled(epoch)
             for place in range(step % self.steps_per_epoch, self.steps_per_epoch):
                 yield shuffled[place * self.batch_size : (place + 1) * self.batch_size]
             step = 0

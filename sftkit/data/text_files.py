@@ -69,7 +69,11 @@ def _decoded(raw: bytes, path: Path) -> str:
         return io.TextIOWrapper(io.BytesIO(raw), encoding="utf-8-sig").read()
     except UnicodeDecodeError:
         line = next(n for n, part in enumerate(raw.split(b"\n"), start=1) if not _is_utf8(part))
-        raise DataError("is not UTF-8 text; save it as UTF-8.", file=path, row=line) from None
+        raise not_utf8(path, line) from None
+
+
+def not_utf8(path: Path, line: int) -> DataError:
+    return DataError("is not UTF-8 text; save it as UTF-8.", file=path, row=line)
 
 
 def _is_utf8(raw: bytes) -> bool:
@@ -83,7 +87,12 @@ def _is_utf8(raw: bytes) -> bool:
 def _lines(text: str, path: Path) -> Iterator[Row]:
     for number, line in enumerate(text.split("\n"), start=1):  # splitlines() would cut at U+2028 too
         if line.strip():
-            yield _object(_json(line, path, number), path, number)
+            yield json_object(line, path, number)
+
+
+def json_object(line: str, path: Path, number: int) -> Row:
+    """The row on line `number` (1 = the first). Raises `DataError` where that is no JSON object."""
+    return _object(_json(line, path, number), path, number)
 
 
 def _json(text: str, path: Path, number: int | None) -> Any:

@@ -1,0 +1,123 @@
+"""The rows of a split as the trainer takes them, in its order, each read when it is asked for: 500,000 rows open at once.
+
+rows = Drawn(config, "train", root=Path("."))
+len(rows); rows.place(0)        # ("data/train.jsonl", 1): source, and row counted from 1
+rows.examples([0, 7])           # as messages
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from pathlib import Path
+from typing import Any
+
+from sftkit.config import SFTConfig
+from sftkit.data import line_index
+from sftkit.data.reading import named_sources, open_source, where_rows_are
+from sftkit.data.shaping import Columns, Example, find_all_columns, mixed, to_example
+from sftkit.data.text_files import Row
+from sftkit.errors import DataError
+
+
+def at_home(config: SFTConfig, root: Path) -> SFTConfig:
+    """The settings with the model and template found from `root`, the folder that a run's paths are relative to."""
+    places = {"pretrain": config.pretrain, "chat_template": config.chat_template}
+    return config.with_(**{name: located(value, root) for name, value in places.items() if value})
+
+
+def located(name: str, root: Path) -> str:
+    """The path from `root`, where there is something; else the name as it stands (a hub id, a known template)."""
+    return str(root / name) if (root / name).exists() else name
+
+
+@dataclass
+class Opened:
+    """One source: its rows, the numbers of those that are used (0 = the first), and the columns known so far."""
+
+    name: str
+    rows: Any  # has len() and take(numbers)
+    numbers: Sequence[int]
+    known: dict[str, Any]  # column -> its value in the first row
+
+
+class Drawn:
+    """The rows of "train" or "eval" that are used, numbered from 0 as the trainer numbers them.
+
+    root: the folder that relative paths start from. Raises `DataError` where a source cannot be read here.
+    """
+
+    def __init__(self, config: SFTConfig, split: str = "train", root: Path = Path(".")):
+        self.config, self.split = config, split
+        names, wanted = named_sources(config, split)
+        opened = [_open(located(name, root), wanted) for name in names]
+        numbers = mixed(config, split, [len(rows) for rows in opened])
+        self.sources = [
+            Opened(name, rows, chosen, dict.fromkeys(rows.columns) | rows.take([0])[0])
+            for name, rows, chosen in zip(names, opened, numbers, strict=True)
+        ]
+        self._ends = list(accumulate(len(source.numbers) for source in self.sources))
+        self._columns = self._find_columns()
+
+    def __len__(self) -> int:
+        return self._ends[-1] if self._ends else 0
+
+    def place(self, number: int) -> tuple[str, int]:
+        """Source, and row in it counted from 1."""
+        source, inside = self._inside(number)
+        return source.name, int(source.numbers[inside]) + 1
+
+    def find(self, source: str | None, row: int) -> int | None:
+        """The number of a row (from 1) of a source (None: the first); None where it is not used."""
+        begin = 0
+        for opened, end in zip(self.sources, self._ends):
+            if source in (None, opened.name):
+                at = bisect_left(opened.numbers, row - 1)
+                there = at < len(opened.numbers) and opened.numbers[at] == row - 1
+                return begin + at if there else None
+            begin = end
+        return None
+
+    def example(self, number: int) -> Example:
+        """One row as messages. Raises `DataError` where it cannot be taught."""
+        source, inside = self._inside(number)
+        row = source.numbers[inside]
+        return self._example(source, source.rows.take([row])[0], row + 1)
+
+    def examples(self, numbers: Iterable[int]) -> list[Example]:
+        """Rows as messages, in the order asked for."""
+        return [self.example(int(number)) for number in numbers]
+
+    def _inside(self, number: int) -> tuple[Opened, int]:
+        if not 0 <= number < len(self):
+            raise DataError(f"there is no row {number + 1}: {self.split} has {len(self):,} rows.")
+        which = bisect_right(self._ends, number)
+        return self.sources[which], number - (self._ends[which - 1] if which else 0)
+
+    def _example(self, source: Opened, row: Row, number: int) -> Example:
+        if more := row.keys() - source.known.keys():  # a column that begins further down
+            source.known |= dict.fromkeys(name for name in row if name in more)
+            self._columns = self._find_columns()
+        columns = self._columns[source.name]
+        if isinstance(columns, DataError):
+            raise columns
+        return to_example(row, columns, file=source.name, number=int(number))
+
+    def _find_columns(self) -> dict[str, Columns | DataError]:
+        names = [source.name for source in self.sources]
+        return dict(
+            zip(names, find_all_columns(self.config, names, [source.known for source in self.sources]))
+        )
+
+
+def _open(source: str, wanted: str | None) -> Any:
+    """As `open_source`, but JSONL is not parsed yet."""
+    path = Path(source)
+    if path.suffix.lower() != ".jsonl" or not path.is_file():
+        return open_source(source, wanted)
+    rows = line_index.jsonl(where_rows_are(source, wanted))
+    if not len(rows):
+        raise DataError("holds no rows.", file=source)
+    return rows
