@@ -30,6 +30,7 @@ ECHO = re.compile(
     r"distbackenderror|distnetworkerror|socket timeout",
     re.IGNORECASE,
 )
+DISK_FULL = "no space is left on the disk of the run folder"
 PORT_TAKEN = re.compile(r"EADDRINUSE|address already in use", re.IGNORECASE)
 
 
@@ -75,7 +76,9 @@ def port_taken(folder: Path, ranks: int) -> bool:
     return any(PORT_TAKEN.search(str(text)) for text in words)
 
 
-def first_cause(folder: Path, exits: dict[int, int], *, out_of_memory: bool = False) -> str:
+def first_cause(
+    folder: Path, exits: dict[int, int], *, out_of_memory: bool = False, disk_full: bool = False
+) -> str:
     """The reason of the first rank that died, given each dead rank's exit code (negative: a signal).
 
     When a rank dies, the others fail in their next exchange with it, often within the same tenth of a second. So an
@@ -97,6 +100,8 @@ def first_cause(folder: Path, exits: dict[int, int], *, out_of_memory: bool = Fa
     if found:
         return _exception_words(found[0])
     rank, code = next(((rank, code) for rank, code in exits.items() if code), (0, 0))
+    if disk_full:  # it could leave no words, or only those before the last
+        return f"rank {rank} left with exit code {code}: {DISK_FULL}"
     return f"rank {rank} left with exit code {code}: {_last_words(rank_log(folder, rank))}"
 
 

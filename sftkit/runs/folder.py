@@ -8,13 +8,18 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 RUN, STATUS, METRICS, LOG, STOP = "run.json", "status.json", "metrics.jsonl", "train.log", "stop"
 CHECKPOINTS, MODEL = "checkpoints", "model"
 DATA = "data.json"  # what became of the rows, {"train": {…}, "eval": {…}}: `Run.rows`
+RESERVE = ".reserve"
+RESERVE_BYTES = 65_536
+FULL = 32_768  # bytes
 ENDED = ("stopped", "finished", "failed")
 STATES = ("queued", "starting", "running", "stopping", *ENDED)
 
@@ -38,8 +43,12 @@ def create(runs_dir: Path, name: str) -> Path:
 def write_text(path: Path, text: str) -> None:
     """Replace `path` in one stroke: a reader sees the old text or the new, never half."""
     part = path.with_name(f".{path.name}.{os.getpid()}")
-    part.write_text(text, encoding="utf-8")
-    os.replace(part, path)
+    try:
+        part.write_text(text, encoding="utf-8")
+        os.replace(part, path)
+    except OSError:
+        part.unlink(missing_ok=True)
+        raise
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -120,6 +129,42 @@ def tail(path: Path, lines: int, *, block: int = 65_536) -> str:
     except OSError:
         return ""
     return "\n".join(text.decode("utf-8", errors="replace").rstrip("\n").split("\n")[-lines:])
+
+
+def keep_reserve(folder: Path) -> None:
+    """Put some room by, in which a run that fills its disk can still write down how it ended."""
+    with suppress(OSError), (folder / RESERVE).open("wb") as file:
+        file.write(b"\0" * RESERVE_BYTES)
+
+
+def free_reserve(folder: Path) -> None:
+    """Give that room free."""
+    with suppress(OSError):
+        (folder / RESERVE).unlink()
+
+
+def is_full(folder: Path) -> bool:
+    """Whether the disk of `folder` has no room left for a few pages."""
+    try:
+        return shutil.disk_usage(folder).free < FULL
+    except OSError:
+        return False
+
+
+def sweep(folder: Path) -> None:
+    """Remove what ranks that have died left half written in the run's own folder; it may be what fills the disk."""
+    for part in [*(folder / CHECKPOINTS).glob(".step-*"), *folder.glob(f".{MODEL}-part")]:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def run_folders(runs_dir: Path) -> list[Path]:
+    """The run folders under `runs_dir`; what `Run.delete` has moved away has a name with a dot in front."""
+    try:
+        with os.scandir(runs_dir) as entries:
+            names = [entry.name for entry in entries if not entry.name.startswith(".")]
+    except OSError:
+        return []
+    return [folder for name in names if (folder := runs_dir / name).joinpath(RUN).is_file()]
 
 
 def holds_model(folder: Path) -> bool:

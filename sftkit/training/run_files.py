@@ -76,8 +76,9 @@ class RunFiles:
         """Drop what was logged after the checkpoint that the run goes on from."""
         path = self.folder / disk.METRICS
         if self.rank == 0 and path.exists():
-            lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-            disk.write_text(path, "".join(line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= step))  # fmt: skip
+            lines, _ = disk.read_lines(path)  # a line that a full disk has cut is not among them
+            kept = [line for line in lines if isinstance(line.get("step"), int) and line["step"] <= step]
+            disk.write_text(path, "".join(json.dumps(line) + "\n" for line in kept))
 
     @property
     def stop_asked(self) -> bool:
@@ -92,5 +93,9 @@ class RunFiles:
             "traceback": "".join(traceback.format_exception(error)),
             "time": time.time(),
         }
-        disk.write_json(self.folder / f"error-rank{self.rank}.json", words)
+        try:
+            disk.write_json(self.folder / f"error-rank{self.rank}.json", words)
+        except OSError:  # a full disk: there is room kept for this
+            disk.free_reserve(self.folder)
+            disk.write_json(self.folder / f"error-rank{self.rank}.json", words)
         self._end_trackers("failed")
