@@ -27,6 +27,7 @@ from sftkit.config import SFTConfig
 from sftkit.errors import RunError, RunNotFound
 from sftkit.runs import folder as disk
 from sftkit.runs import hosts, process, supervisor
+from sftkit.runs.points import Points
 
 METRICS = (
     "step", "epoch", "loss", "learning_rate", "grad_norm", "tokens", "tokens_per_second", "seconds", "memory_mb",
@@ -61,7 +62,7 @@ class Run:
         self.folder = Path(path).absolute()
         if not (self.folder / disk.RUN).is_file():
             raise RunNotFound(_not_found(self.folder))
-        self._metrics, self._metrics_file, self._read_to = pd.DataFrame(), None, 0
+        self._points = Points(self.folder)
 
     @property
     def id(self) -> str:
@@ -144,17 +145,9 @@ class Run:
 
     def metrics(self) -> pd.DataFrame:
         """Every logged point, a row each, in the columns METRICS (NaN where absent). A half-written line waits."""
-        path = self.folder / disk.METRICS
-        file = path.stat() if path.is_file() else None
-        known = (file.st_dev, file.st_ino) if file else None
-        # A resumed run drops the lines after its checkpoint: a new file in the old one's place.
-        if known != self._metrics_file or (file and file.st_size < self._read_to):
-            self._metrics, self._metrics_file, self._read_to = pd.DataFrame(), known, 0
-        rows, self._read_to = disk.read_lines(path, self._read_to)
-        if rows:
-            self._metrics = pd.concat([self._metrics, pd.DataFrame(rows)], ignore_index=True)
-        more = [column for column in self._metrics.columns if column not in METRICS]
-        return self._metrics.reindex(columns=[*METRICS, *more])
+        self._points.read()
+        frame = self._points.frame()
+        return frame.reindex(columns=[*METRICS, *(name for name in frame.columns if name not in METRICS)])
 
     def log(self, tail: int = 200) -> str:
         """The last `tail` lines of what the run has printed."""
