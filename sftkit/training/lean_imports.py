@@ -1,8 +1,9 @@
-"""The worker's imports without what they do for others: about a second and a half of every start (measured).
+"""The worker's imports without what they do for others: two and a half seconds of every start (measured).
 
 - Collecting garbage while thousands of modules are made finds none.
 - DeepSpeed compiles its Muon optimizer when it is imported, which loads torch's whole compiler; nothing here uses it.
 - DeepSpeed's autotuner imports mlflow where that is installed.
+- What is named in `late_modules.py`.
 """
 
 from __future__ import annotations
@@ -10,9 +11,10 @@ from __future__ import annotations
 import gc
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Any
+
+from sftkit.training.late_modules import late_modules, unmarked
 
 
 @contextmanager
@@ -25,8 +27,9 @@ def lean_imports() -> Iterator[None]:
     gc.disable()
     import torch
 
+    late_modules()
     compiles, hidden = torch.compile, "mlflow" not in sys.modules
-    torch.compile = _as_it_is
+    torch.compile = unmarked
     if hidden:
         sys.modules["mlflow"] = None  # an import of it fails, as where it is not installed
     try:
@@ -39,7 +42,3 @@ def lean_imports() -> Iterator[None]:
             del sys.modules["mlflow"]
         gc.enable()
         gc.freeze()  # what has been imported stays
-
-
-def _as_it_is(model: Any = None, **_: Any) -> Any | Callable[[Any], Any]:
-    return model if model is not None else _as_it_is
