@@ -26,7 +26,7 @@ import pandas as pd
 from sftkit.config import SFTConfig
 from sftkit.errors import RunError, RunNotFound
 from sftkit.runs import folder as disk
-from sftkit.runs import hosts, process, supervisor
+from sftkit.runs import hosts, process, row_losses, supervisor
 from sftkit.runs.points import Points
 
 METRICS = (
@@ -148,6 +148,15 @@ class Run:
         self._points.read()
         frame = self._points.frame()
         return frame.reindex(columns=[*METRICS, *(name for name in frame.columns if name not in METRICS)])
+
+    def rows_at(self, step: int) -> pd.DataFrame:
+        """The rows that step `step` trained: source, row, loss (mean over its trained tokens), tokens (trained ones).
+        Raises RunError when the step is not on record."""
+        return row_losses.rows_at(self.folder, step)
+
+    def row_losses(self) -> pd.DataFrame:
+        """Every row trained so far: source, row, times (trained), tokens, first_loss, last_loss; in the data's order."""
+        return row_losses.row_losses(self.folder)
 
     def log(self, tail: int = 200) -> str:
         """The last `tail` lines of what the run has printed."""

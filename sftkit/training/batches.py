@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -18,8 +18,8 @@ class Micro:
     """Rows laid one after the other, without padding.
 
     `input_ids` and `positions` [1, tokens]; `lengths`: tokens of each row; `places` [trained]: where a trained token
-    is predicted, which is one before it stands; `targets` [trained]: the tokens; `groups` [trained]: the row's group
-    (task). `empty`: a stand-in for no rows, whose loss does not count (ranks must compute equally often).
+    is predicted, which is one before it stands; `targets` [trained]: the tokens; `groups` [trained]: the group of the
+    token's row. `empty`: a stand-in for no rows, whose loss does not count (ranks must compute equally often).
     """
 
     input_ids: torch.Tensor
@@ -123,17 +123,24 @@ class Rows:
             "trained_tokens": int(self.trained.sum()),
         }
 
-    def micro(self, numbers: list[int], device: torch.device) -> Micro:
-        """These rows as one micro-batch on `device`."""
+    @cached_property
+    def tasks_by_row(self) -> np.ndarray:
+        """For each row the place of its task in `groups`."""
+        place = {task: number for number, task in enumerate(self.groups)}
+        return np.array([place[task] for task in self.tasks], dtype=np.int64)
+
+    def micro(
+        self, numbers: list[int], device: torch.device, group_of: Mapping[int, int] | None = None
+    ) -> Micro:
+        """These rows as one micro-batch on `device`. `group_of`: the group of each row; None: its task."""
         numbers, empty = (numbers, False) if numbers else ([int(self.lengths.argmin())], True)
         lengths = [len(self.ids[number]) for number in numbers]
         starts = np.cumsum([0, *lengths[:-1]])
         places = [np.flatnonzero(self.masks[number][1:]) for number in numbers]
         flat = np.concatenate([self.ids[number] for number in numbers])
         at = np.concatenate([start + place for start, place in zip(starts, places)])
-        groups = np.repeat(
-            [self.groups.index(self.tasks[number]) for number in numbers], [len(p) for p in places]
-        )
+        of_rows = self.tasks_by_row if group_of is None or empty else group_of
+        groups = np.repeat([of_rows[number] for number in numbers], [len(p) for p in places])
 
         def tensor(array: np.ndarray) -> torch.Tensor:
             whole = torch.from_numpy(array.astype(np.int64))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+import numpy as np
 import torch
 
 # DeepSpeed would otherwise guess what to run on.
@@ -40,10 +41,10 @@ def name_of(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU, {torch.get_num_threads()} threads"  # fmt: skip
 
 
-def sum_over_ranks(*values: torch.Tensor | float) -> list[float]:
-    """The sum of each value over all ranks, in one exchange."""
-    device = next(value.device for value in values if isinstance(value, torch.Tensor))
-    parts = torch.stack([torch.as_tensor(value, dtype=torch.float64, device=device) for value in values])
+def sum_over_ranks(values: torch.Tensor, flag: bool) -> tuple[np.ndarray, bool]:
+    """The sums of `values` [n] float64 over all ranks, and whether any of them raises its `flag`, in one exchange."""
+    parts = torch.cat([values, torch.tensor([float(flag)], dtype=torch.float64, device=values.device)])
     if dist.get_world_size() > 1:
         dist.all_reduce(parts)
-    return parts.tolist()
+    *sums, flags = parts.tolist()
+    return np.array(sums), bool(flags)

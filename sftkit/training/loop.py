@@ -14,6 +14,7 @@ import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ from sftkit.training import engine as deepspeed_engine
 from sftkit.training.batches import Micro, Rows
 from sftkit.training.loss_watch import LossWatch
 from sftkit.training.model import load_model
+from sftkit.training.row_log import RowLog
 from sftkit.training.run_files import RunFiles
 
 
@@ -61,6 +63,7 @@ def train(files: RunFiles) -> None:
         files.say(f"Going on from {checkpoint}{changed}.")
     files.step, files.total_steps = state["step"], order.steps
     files.forget_metrics_after(files.step)
+    row_log = RowLog(files, rows, order.batch_size)
     files.status("running")
     progress = Progress(state["tokens"], state["seconds"])
     watch = LossWatch(engine.module.vocabulary, checkpoint_folder)
@@ -68,9 +71,9 @@ def train(files: RunFiles) -> None:
     for numbers in order.from_step(files.step):
         rate = deepspeed_engine.set_learning_rate(engine, config, files.step, order.steps)
         outcome = optimizer_step(engine, config, rows, numbers, files)
-        watch.look(files.step + 1, outcome.loss, outcome.grad_norm, rows.names(numbers))
-
         files.step += 1
+        row_log.add(files.step, numbers, outcome.row_losses)
+        watch.look(files.step, outcome.loss, outcome.grad_norm, partial(rows.names, numbers))
         epoch = files.step / order.steps_per_epoch
         progress.add(int(rows.lengths[numbers].sum()), files.say)
         if due(config.logging_steps, files.step, order.steps_per_epoch) or files.step == order.steps:
@@ -99,9 +102,11 @@ def train(files: RunFiles) -> None:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one optimizer step tells: the mean loss of its trained tokens, the gradient's norm before clipping."""
+    """What one optimizer step tells: the mean loss of its trained tokens, and of those of each of its rows [rows]; the
+    gradient's norm before clipping."""
 
     loss: float
+    row_losses: np.ndarray
     grad_norm: float | None  # None where fp16's loss scale was too large and the step was left out
     stop_asked: bool
 
@@ -112,25 +117,30 @@ def optimizer_step(
     """One update with the rows `numbers`, over all ranks. When the loss is not finite, the weights are left alone."""
     rank, ranks = dist.get_rank(), dist.get_world_size()
     micros = packing.hands(numbers, rows.lengths, config, ranks)[rank]
-    trained = int(rows.trained[numbers].sum())
-    total = torch.zeros((), dtype=torch.float64, device=engine.device)
+    places = {number: place for place, number in enumerate(numbers.tolist())}
+    trained = rows.trained[numbers]
+    sums = torch.zeros(len(numbers), dtype=torch.float64, device=engine.device)  # of each row's losses
     for number, micro in enumerate(micros, start=1):
         engine.set_gradient_accumulation_boundary(number == len(micros))
-        total += forward_backward(engine, rows.micro(micro, engine.device), ranks / trained)
+        batch = rows.micro(micro, engine.device, places)
+        losses = forward_backward(engine, batch, ranks / int(trained.sum()))
+        if not batch.empty:
+            sums.index_add_(0, batch.groups, losses.double())
         files.beat()
-    loss, stop_asked = communication.sum_over_ranks(total / trained, files.stop_asked and rank == 0)
+    by_row, stop_asked = communication.sum_over_ranks(sums, files.stop_asked and rank == 0)
+    loss, row_losses = float(by_row.sum() / trained.sum()), by_row / trained
     if not math.isfinite(loss):
-        return Outcome(loss, None, False)
+        return Outcome(loss, row_losses, None, False)
     norm = deepspeed_engine.update(engine, config)
     files.beat()
-    return Outcome(loss, norm, bool(stop_asked))
+    return Outcome(loss, row_losses, norm, stop_asked)
 
 
 def forward_backward(engine: Any, micro: Micro, scale: float) -> torch.Tensor:
-    """The sum of a micro-batch's losses, its gradient added to the others' with the weight `scale`."""
-    loss = engine(micro).sum() * (0.0 if micro.empty else 1.0)
-    engine.backward(loss * scale)
-    return loss.detach()
+    """A micro-batch's losses [trained]; the gradient of their sum is added to the others' with the weight `scale`."""
+    losses = engine(micro)
+    engine.backward(losses.sum() * ((0.0 if micro.empty else 1.0) * scale))
+    return losses.detach()
 
 
 def load_rows(files: RunFiles, config: SFTConfig) -> tuple[Rows, Rows | None, data.Encoder]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,8 +26,8 @@ class LossWatch:
     _best: float = math.inf
     _last: deque[float] = field(default_factory=lambda: deque(maxlen=WINDOW))
 
-    def look(self, step: int, loss: float, grad_norm: float | None, rows: list[str]) -> None:
-        """Raise `RunError`, naming the step, its rows and the last good checkpoint, when this cannot go on."""
+    def look(self, step: int, loss: float, grad_norm: float | None, rows: Callable[[], list[str]]) -> None:
+        """Raise `RunError`, naming the step, its `rows` and the last good checkpoint, when this cannot go on."""
         for what, value in (("the loss", loss), ("the gradient's norm", grad_norm)):
             if value is not None and not math.isfinite(value):
                 raise self._error(f"{what} became {value} at step {step}", step - 1, rows)
@@ -42,10 +43,11 @@ class LossWatch:
         if mean > self._best + RISE:
             raise self._error(f"the loss rose to {mean:.3g} in the {WINDOW} steps up to step {step}, from {self._best:.3g} before", step - WINDOW, rows)  # fmt: skip
 
-    def _error(self, what: str, good_until: int, rows: list[str]) -> RunError:
+    def _error(self, what: str, good_until: int, name_rows: Callable[[], list[str]]) -> RunError:
         good = [
             path for path in disk.complete_checkpoints(self.checkpoints) if disk.step_of(path) <= good_until
         ]
+        rows = name_rows()
         named = ", ".join(rows[:SHOWN]) + (f" and {len(rows) - SHOWN} more" if len(rows) > SHOWN else "")
         return RunError(
             f"{what}, so the run was ended before it could spoil the weights further."

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
+from sftkit.runs.row_losses import row_losses, rows_at
 from tests.invariants.conftest import LORA_RUNS, RUNS
 
 
@@ -48,6 +49,25 @@ def test_equal_to_one_process_with_one_micro_batch(runs, name):
     assert_equal(runs["1x8"], runs[name])
 
 
+@pytest.mark.parametrize("name", [*RUNS, *LORA_RUNS])
+def test_the_losses_of_the_rows_add_up_to_the_loss(runs, name):
+    """Of every step, short ones too; and each epoch has every row once."""
+    run = runs[name]
+    for line in run.steps:
+        rows = rows_at(run.folder, line["step"])
+        mean = (rows["loss"] * rows["tokens"]).sum() / rows["tokens"].sum()
+        assert mean == pytest.approx(line["loss"], abs=1e-6)
+    assert row_losses(run.folder)["times"].tolist() == [2] * 22
+
+
+@pytest.mark.parametrize("name", [name for name in RUNS if name != "1x8"])
+def test_every_row_has_the_same_loss_however_the_work_is_divided(runs, name):
+    for step in range(1, 7):
+        ours, theirs = rows_at(runs["1x8"].folder, step), rows_at(runs[name].folder, step)
+        assert ours[["source", "row", "tokens"]].equals(theirs[["source", "row", "tokens"]])
+        np.testing.assert_allclose(ours["loss"], theirs["loss"], atol=2e-5)
+
+
 @pytest.mark.parametrize("name", [name for name in LORA_RUNS if name != "lora"])
 def test_lora_is_the_same_however_it_is_divided(runs, name):
     reference = runs["lora"]
@@ -63,6 +83,7 @@ def test_resumed_equals_uninterrupted(runs, name):
     assert resumed.status["state"] == "finished"
     assert_equal(whole, resumed, tolerance=1e-6)
     assert resumed.column("step") == [1, 2, 3, 4, 5, 6]
+    assert row_losses(resumed.folder).equals(row_losses(whole.folder))
 
 
 @pytest.mark.parametrize(

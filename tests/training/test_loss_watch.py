@@ -9,7 +9,9 @@ import pytest
 from sftkit.errors import RunError
 from sftkit.training.loss_watch import RISE, WINDOW, LossWatch
 
-ROWS = [f"row {n}" for n in range(30)]
+
+def ROWS() -> list[str]:
+    return [f"row {n}" for n in range(30)]
 
 
 @pytest.fixture
