@@ -10,6 +10,7 @@ OpenRLHF launch script, so that a script can be pasted (`SFTConfig.from_command`
 from __future__ import annotations
 
 import difflib
+import re
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -340,8 +341,12 @@ class SFTConfig(BaseModel):
 
 def nearest(name: str, names: Any) -> str:
     """The words " Did you mean 'x'?" for the nearest of `names`, or nothing."""
-    close = difflib.get_close_matches(str(name), list(names), n=1, cutoff=0.5)
-    return f"Did you mean {close[0]!r}?" if close else ""
+    close = _close(name, names)
+    return f"Did you mean {close!r}?" if close else ""
+
+
+def _close(name: object, names: Any) -> str:
+    return next(iter(difflib.get_close_matches(str(name), list(names), n=1, cutoff=0.5)), "")
 
 
 # What pydantic calls a fault -> what a user reads after the value.
@@ -363,10 +368,16 @@ def _fault(detail: dict[str, Any]) -> Fault:
     field = ".".join(str(part) for part in detail["loc"])
     value = detail.get("input")
     if detail["type"] == "extra_forbidden":
-        return Fault(field, "there is no such setting.", nearest(field, SFTConfig.model_fields))
+        close = _close(field, SFTConfig.model_fields)
+        return Fault(field, "there is no such setting.", nearest(field, SFTConfig.model_fields), {close: value} if close else {})  # fmt: skip
     if detail["type"] == "missing":
         return Fault(field, "is needed.", SFTConfig.model_fields[field].description or "")
     if detail["type"] == "string_too_short":
         return Fault(field, "is empty.", SFTConfig.model_fields[field].description or "")
+    context = detail.get("ctx", {})
     words = _WORDS.get(detail["type"], f"will not do: {detail['msg'].lower()}")
-    return Fault(field, f"{value!r} {words.format(**detail.get('ctx', {}))}.")
+    bound = next((context[kind] for kind in ("ge", "le") if kind in context), None)
+    mend = {field: bound} if isinstance(bound, int) else {}  # of a rate's bounds nobody means one
+    if close := _close(value, re.findall(r"'(.+?)'", str(context.get("expected", "")))):
+        mend = {field: close}
+    return Fault(field, f"{value!r} {words.format(**context)}.", mend=mend)

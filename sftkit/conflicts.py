@@ -28,22 +28,18 @@ def conflicts(settings: dict[str, Any]) -> list[Fault]:
 def _processes(settings: dict[str, Any]) -> Iterator[Fault]:
     gpus, processes = settings.get("gpus"), settings.get("num_processes")
     if gpus and isinstance(processes, int) and len(gpus) != processes:
-        yield Fault("num_processes", f"{processes} processes on {len(gpus)} GPUs.", "Use one process a GPU.")
+        yield Fault("num_processes", f"{processes} processes on {len(gpus)} GPUs.", "Use one process a GPU.", {"num_processes": None})  # fmt: skip
     if gpus and len(set(gpus)) != len(gpus):
-        yield Fault("gpus", f"{list(gpus)} names a GPU twice.", "Name each once.")
+        yield Fault("gpus", f"{list(gpus)} names a GPU twice.", "Name each once.", {"gpus": list(dict.fromkeys(gpus)), "num_processes": None})  # fmt: skip
     launcher = settings.get("launcher", "local")
     if launcher in ("pdsh", "manual") and not settings.get("hostfile"):
         yield Fault("hostfile", f"is needed by launcher={launcher!r}.", "Name a file with a line for each host: name slots=N.")  # fmt: skip
     if launcher in ("local", "slurm") and settings.get("hostfile"):
-        yield Fault(
-            "hostfile", f"is not read by launcher={launcher!r}.", "Set launcher='pdsh', or empty hostfile."
-        )
+        yield Fault("hostfile", f"is not read by launcher={launcher!r}.", "Set launcher='pdsh', or empty hostfile.", {"hostfile": None})  # fmt: skip
     if launcher != "local" and not processes:
         yield Fault("num_processes", "must be said when several hosts take part: the processes of all of them.", "Set it to the sum of the slots.")  # fmt: skip
     if launcher != "local" and gpus:
-        yield Fault(
-            "gpus", "names GPUs of this machine only.", "Empty it; the hosts' slots say how many each uses."
-        )
+        yield Fault("gpus", "names GPUs of this machine only.", "Empty it; the hosts' slots say how many each uses.", {"gpus": None})  # fmt: skip
 
 
 def _batch(settings: dict[str, Any]) -> Iterator[Fault]:
@@ -57,7 +53,8 @@ def _batch(settings: dict[str, Any]) -> Iterator[Fault]:
         low, high = batch // unit * unit, (batch // unit + 1) * unit
         options = f"{low} or {high}" if low else f"{high}"
         what = f"micro_train_batch_size {micro} x {ranks} process{'es' if ranks > 1 else ''}"
-        yield Fault("train_batch_size", f"{batch} is no multiple of {what}.", f"Nearest: {options}.")
+        nearest = max(1, round(batch / unit)) * unit
+        yield Fault("train_batch_size", f"{batch} is no multiple of {what}.", f"Nearest: {options}.", {"train_batch_size": nearest})  # fmt: skip
 
 
 def _sources(settings: dict[str, Any]) -> Iterator[Fault]:
@@ -67,16 +64,13 @@ def _sources(settings: dict[str, Any]) -> Iterator[Fault]:
     count = len(split_sources(dataset))
     for name, values in (("dataset_probs", probs), ("dataset_caps", caps)):
         if values and len(values) != count:
-            yield Fault(name, f"{len(values)} numbers for {count} source{'s' if count != 1 else ''}.", "Give one number for each source in dataset.")  # fmt: skip
+            yield Fault(name, f"{len(values)} numbers for {count} source{'s' if count != 1 else ''}.", "Give one number for each source in dataset, or none.", {name: None})  # fmt: skip
     numbers = [value for value in probs or () if isinstance(value, (int, float))]
     if numbers and (not (min(numbers) >= 0 and 0 < sum(numbers) < float("inf"))):
-        yield Fault(
-            "dataset_probs", "are shares: none below zero, and not all of them zero.", "Usual: 0.7, 0.3."
-        )
+        yield Fault("dataset_probs", "are shares: none below zero, and not all of them zero.", "Usual: 0.7, 0.3; empty takes every row.", {"dataset_probs": None})  # fmt: skip
     if any(isinstance(value, int) and value < 0 for value in caps or ()):
-        yield Fault(
-            "dataset_caps", "are numbers of rows: none below zero.", "0 takes all rows of that source."
-        )
+        none_below = [max(0, value) if isinstance(value, int) else value for value in caps or ()]
+        yield Fault("dataset_caps", "are numbers of rows: none below zero.", "0 takes all rows of that source.", {"dataset_caps": none_below})  # fmt: skip
 
 
 def _template(settings: dict[str, Any]) -> Iterator[Fault]:
@@ -85,28 +79,29 @@ def _template(settings: dict[str, Any]) -> Iterator[Fault]:
         name for name in ("input_template", "apply_chat_template", "chat_template") if settings.get(name)
     ]
     if len(chosen) > 1:
-        yield Fault(chosen[0], f"and {' and '.join(chosen[1:])} exclude each other.", "Empty all but one.")
+        others = {name: False if name == "apply_chat_template" else None for name in chosen[:-1]}
+        yield Fault(chosen[0], f"and {' and '.join(chosen[1:])} exclude each other.", "Empty all but one.", others)  # fmt: skip
     if isinstance(template, str) and template.count("{}") != 1:
-        yield Fault("input_template", f"{template!r} needs exactly one {{}}.", "It marks the prompt's place.")
+        yield Fault("input_template", f"{template!r} needs exactly one {{}}.", "It marks the prompt's place.", {"input_template": None})  # fmt: skip
 
 
 def _numbers(settings: dict[str, Any]) -> Iterator[Fault]:
     """Number formats, optimizer, attention."""
     if settings.get("adam_offload") and settings.get("zero_stage") == 0:
-        yield Fault("adam_offload", "needs zero_stage 1 or more.", "Set zero_stage=2.")
+        yield Fault("adam_offload", "needs zero_stage 1 or more.", "Set zero_stage=2.", {"zero_stage": 2})
     if settings.get("bf16") and settings.get("fp16"):
-        yield Fault("fp16", "and bf16 exclude each other.", "Set bf16=False for float16.")
+        yield Fault("fp16", "and bf16 exclude each other.", "Set bf16=False for float16.", {"bf16": False})
     if settings.get("flash_attn") and settings.get("attn_implementation") in ("sdpa", "eager"):
-        yield Fault("attn_implementation", "and flash_attn say different things.", "Set flash_attn=False, or attn_implementation='auto'.")  # fmt: skip
+        yield Fault("attn_implementation", "and flash_attn say different things.", "Set flash_attn=False, or attn_implementation='auto'.", {"attn_implementation": "auto"})  # fmt: skip
     if settings.get("max_ckpt_num") == 0:
-        yield Fault("max_ckpt_num", "0 would keep none.", "Set 1 or more, or -1 to keep all.")
+        yield Fault(
+            "max_ckpt_num", "0 would keep none.", "Set 1 or more, or -1 to keep all.", {"max_ckpt_num": 1}
+        )
     betas = settings.get("adam_betas")
     if isinstance(betas, (tuple, list)) and not all(
         isinstance(b, (int, float)) and 0 <= b < 1 for b in betas
     ):
-        yield Fault(
-            "adam_betas", f"{tuple(betas)!r}: each must be at least 0 and below 1.", "Usual: 0.9, 0.95."
-        )
+        yield Fault("adam_betas", f"{tuple(betas)!r}: each must be at least 0 and below 1.", "Usual: 0.9, 0.95.", {"adam_betas": [0.9, 0.95]})  # fmt: skip
 
 
 def _lora(settings: dict[str, Any]) -> Iterator[Fault]:
@@ -115,6 +110,7 @@ def _lora(settings: dict[str, Any]) -> Iterator[Fault]:
             "load_in_4bit",
             "freezes all weights, so something must be trained beside them.",
             "Set lora_rank=16.",
+            {"lora_rank": 16},
         )
     if settings.get("load_in_4bit") and settings.get("zero_stage") == 3:
-        yield Fault("load_in_4bit", "and zero_stage=3 exclude each other: 4-bit weights cannot be split.", "Set zero_stage=2.")  # fmt: skip
+        yield Fault("load_in_4bit", "and zero_stage=3 exclude each other: 4-bit weights cannot be split.", "Set zero_stage=2.", {"zero_stage": 2})  # fmt: skip

@@ -17,7 +17,9 @@ A message says what is wrong, where (file, row, field), and what to do next.
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
+from typing import Any
 
 
 class SftkitError(Exception):
@@ -26,11 +28,15 @@ class SftkitError(Exception):
 
 @dataclass(frozen=True)
 class Fault:
-    """One thing wrong with one setting: `field` (its name, or "" for the whole), `message`, and `fix` (what to do)."""
+    """One thing wrong with one setting: `field` (its name, or "" for the whole), `message`, and `fix` (what to do).
+
+    `mend`: settings that do it, where one click can.
+    """
 
     field: str
     message: str
     fix: str = ""
+    mend: dict[str, Any] = dataclasses.field(default_factory=dict, compare=False)
 
     def __str__(self) -> str:
         where = f"{self.field}: " if self.field else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from sftkit.data.tables import RowTable, choose_split
 from sftkit.errors import DataError
@@ -29,18 +30,12 @@ def hub_table(source: str, wanted: str | None) -> RowTable:
 def _reason(error: Exception, name: str) -> str:
     """Why loading failed, in words that say what to do. No token is ever in them."""
     from huggingface_hub import get_token
-    from huggingface_hub.utils import GatedRepoError, RepositoryNotFoundError
 
     refusal = _refusal(name)
     token = get_token() or ""
-    if isinstance(refusal, GatedRepoError):
-        who = "the account of the token in HF_TOKEN has no access yet" if token else "HF_TOKEN is not set"
-        return f"is gated, and {who}. Ask for access on its page on the hub, and put a token of that account into the environment as HF_TOKEN."  # fmt: skip
-    if token and getattr(refusal and refusal.response, "status_code", 0) == 401:
-        return "cannot be read: the hub does not know the token in HF_TOKEN, or it may not read this data set. Make a new one, or unset HF_TOKEN for public data."  # fmt: skip
-    if isinstance(refusal, RepositoryNotFoundError):
-        private = "one that HF_TOKEN may not see" if token else "a private one, which needs HF_TOKEN in the environment"  # fmt: skip
-        return f"is no data set on the hub, or {private}. Check the name; a file of this machine is named with its suffix."  # fmt: skip
+    reply = refusal and refusal.response
+    if reply is not None and (words := refused("data set", reply.status_code, reply.headers.get("X-Error-Code", ""), token=bool(token))):  # fmt: skip
+        return words
     if "Config name is missing" in str(error):
         named = re.search(r"\[(.*?)\]", str(error))
         there = f": {named[1]}" if named else ""
@@ -49,7 +44,22 @@ def _reason(error: Exception, name: str) -> str:
     return f"could not be loaded from the hub: {words.replace(token, '…') if token else words}"
 
 
-def _refusal(name: str) -> Exception | None:
+def refused(kind: str, status: int, code: str, *, token: bool) -> str:
+    """What a refusal of the hub means, and what to do; empty where it is none. `kind`: "model" or "data set"; `code`:
+    its header X-Error-Code; `token`: whether one was sent.
+    """
+    if code == "GatedRepo" or status == 403:
+        who = "the account of the token in HF_TOKEN has no access yet" if token else "HF_TOKEN is not set"
+        return f"is gated, and {who}. Ask for access on its page on the hub, and put a token of that account into the environment as HF_TOKEN."  # fmt: skip
+    if token and status == 401:
+        return f"cannot be read: the hub does not know the token in HF_TOKEN, or it may not read this {kind}. Make a new one, or unset HF_TOKEN for what is public."  # fmt: skip
+    if code == "RepoNotFound" or (status in (401, 404) and not code):
+        private = "one that HF_TOKEN may not see" if token else "a private one, which needs HF_TOKEN in the environment"  # fmt: skip
+        return f"is no {kind} on the hub, or {private}. Check the name; what is on this machine is named by its path."  # fmt: skip
+    return ""
+
+
+def _refusal(name: str) -> Any:
     """What the hub itself says of our access to a data set; `datasets` drops it. None where it grants it or is silent."""
     from huggingface_hub import HfApi
     from huggingface_hub.utils import HfHubHTTPError

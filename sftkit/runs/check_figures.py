@@ -1,11 +1,15 @@
-"""What preflight works out from settings and data: rows, steps, warm-up, tokens. Nothing here stops a run."""
+"""What preflight works out from settings and data: rows, steps, warm-up, tokens, time. Nothing here stops a run."""
 
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 from sftkit.errors import DataError
+from sftkit.runs import folder as disk
 from sftkit.runs.findings import Finding, check
 from sftkit.runs.look import Look
 
@@ -46,14 +50,72 @@ def batch_and_steps(look: Look) -> Iterator[Finding]:
     config = look.config
     ranks = config.processes
     many = f"{ranks} processes" if ranks > 1 else "1 process"
-    parts = f"{config.micro_train_batch_size} rows x {config.accumulation()} accumulated x {many}"
-    yield Finding("inform", "train_batch_size", f"One optimizer step is {parts}.")
+    batch = f"One optimizer step is {config.train_batch_size} rows"
+    if config.packing:  # how many sequences they fill depends on their lengths
+        most = config.micro_train_batch_size * config.max_len
+        yield Finding("inform", "train_batch_size", f"{batch} over {many}, packed: at most {config.micro_train_batch_size} sequences of {config.max_len} tokens ({most:,} tokens) at a time.")  # fmt: skip
+    else:
+        parts = f"{config.micro_train_batch_size} rows x {config.accumulation()} accumulated x {many}"
+        yield Finding("inform", "train_batch_size", f"One optimizer step is {parts}.")
     if look.rows_used:
         an_epoch = look.steps_an_epoch
         total = an_epoch * config.max_epochs
-        warm = math.ceil(config.lr_warmup_ratio * total)
+        warm = 0 if config.lr_scheduler == "constant" else math.ceil(config.lr_warmup_ratio * total)
         about = "" if look.train.whole else "about "
         yield Finding("inform", "max_epochs", f"{about}{an_epoch:,} steps an epoch, {total:,} in all, {warm:,} of them warm-up.")  # fmt: skip
+
+
+# A step takes equally long where these are the same: what is learned, and from what, does not matter.
+SPEED = (
+    "pretrain", "flash_attn", "attn_implementation", "gradient_checkpointing", "packing", "micro_train_batch_size",
+    "zero_stage", "bf16", "fp16", "adam_offload", "lora_rank", "load_in_4bit", "launcher",
+)  # fmt: skip
+RUNS = 50  # so many of the newest runs are looked at
+
+
+@check("tokenizer")
+def time_of_the_run(look: Look) -> Iterator[Finding]:
+    """Known once a run with the same model and settings has done a step."""
+    if not look.rows_used or not look.seen:
+        return
+    for folder in look.runs[:RUNS]:
+        record = disk.read_json(folder / disk.RUN)
+        if _is_as_fast(record, look) and (speed := _speed(folder)):
+            tokens = sum(row.used for _, row in look.seen) / len(look.seen) * look.rows_used
+            seconds = tokens * look.config.max_epochs / speed
+            yield Finding("inform", "max_epochs", f"About {_duration(seconds)}, at the {speed:,.0f} tokens a second of the run {folder.name}.")  # fmt: skip
+            return
+
+
+def _is_as_fast(record: dict[str, Any], look: Look) -> bool:
+    """Whether a run had the same model, kind of computation and number of processes, on as many cards."""
+    then, now = record.get("config"), look.config.to_dict()
+    if not isinstance(then, dict) or record.get("processes") != look.config.processes:
+        return False
+    on_cards = bool(record.get("gpus")) == bool(look.config.gpus)
+    where = Path(record.get("cwd") or ".", str(then.get("pretrain"))).absolute()
+    same_model = then.get("pretrain") == now["pretrain"] or where == Path(now["pretrain"]).absolute()
+    return on_cards and same_model and all(then.get(name) == now[name] for name in SPEED if name != "pretrain")  # fmt: skip
+
+
+def _speed(folder: Path) -> float:
+    """Tokens a second at the end of a run's metrics, the median of its last lines; 0 where no step was logged."""
+    lines = disk.parse([line.encode() for line in disk.tail(folder / disk.METRICS, 30).splitlines()])
+    speeds = [speed for line in lines if isinstance(speed := line.get("tokens_per_second"), (int, float)) and speed > 0]  # fmt: skip
+    return statistics.median(speeds) if speeds else 0.0
+
+
+def _duration(seconds: float) -> str:
+    """Two units are all an estimate is worth."""
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    minutes = round(seconds / 60)
+    if minutes < 90:
+        return f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 48:
+        return f"{hours} h {minutes} min"
+    return f"{hours // 24} days {hours % 24} h"
 
 
 def _round(count: float) -> str:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from sftkit.data import is_hub_id, is_hub_source
 from sftkit.data.reading import READERS, named_sources
-from sftkit.data.tables import is_saved, splits
+from sftkit.data.tables import data_files, is_saved, splits
 from sftkit.errors import DataError
 from sftkit.runs import folder as disk
 from sftkit.runs.findings import Finding, check
-from sftkit.runs.look import Look, existing, is_whole
+from sftkit.runs.look import Look, existing, hub_snapshot, is_whole
 from sftkit.runs.sources import Seen, Split
 
 # Bytes a weight: fp32 master, two fp32 Adam moments, and the weights themselves.
@@ -33,11 +34,11 @@ def model_is_there(look: Look) -> Iterator[Finding]:
         near = _nearest_paths(name, lambda path: (path / "config.json").is_file())
         fix = {"pretrain": near[0]} if near else {}
         yield _not_there("pretrain", f"There is no model folder {name}.", near, fix)
-    elif os.environ.get("HF_HUB_OFFLINE") in ("1", "true", "True") and not _in_hub_cache(name):
+    elif os.environ.get("HF_HUB_OFFLINE") in ("1", "true", "True") and not hub_snapshot(name):
         yield Finding(
             "stop", "pretrain", f"{name} is not in this machine's hub cache, and HF_HUB_OFFLINE is set."
         )
-    elif not _in_hub_cache(name):
+    elif not hub_snapshot(name):
         yield Finding("warn", "pretrain", f"{name} is no folder here: the run will fetch it from the hub.")
 
 
@@ -80,16 +81,54 @@ def data_is_there(look: Look) -> Iterator[Finding]:
 
 def _unreadable(field: str, split: Split, source: Seen) -> Iterator[Finding]:
     """What is wrong with a file or folder that is there; a file in the folder, or another split, instead of it."""
-    path, instead = Path(source.name), ""
+    path, instead, beside = Path(source.name), "", ""
     if path.is_dir() and not is_saved(path):
-        inside = sorted(item.name for item in path.iterdir() if item.suffix.lower() in READERS)
-        instead = str(path / inside[0]) if inside else ""
+        rows, others = _rows_and_sidecars(path)
+        wished = TRAINS if split.split == "train" else HELD_OUT
+        chosen = next((name for name in rows if any(part in name.lower() for part in wished)), rows[0] if rows else "")  # fmt: skip
+        instead = str(path / chosen) if chosen else ""
+        beside = f" Not rows: {', '.join(others[:5])}." if others else ""
     elif source.place is None and (there := _splits(path)):
         _, wanted = named_sources(split.config, split.split)
         near = difflib.get_close_matches(wanted or "validation", there, n=1, cutoff=0.5)
         instead = str(path / (near or there)[0])
     fix = {field: _instead(split, source.name, instead)} if instead else {}
-    yield Finding("stop", field, str(source.error), fix, f"Use {instead}" if instead else "")
+    yield Finding("stop", field, f"{source.error}{beside}", fix, f"Use {instead}" if instead else "")
+
+
+# What the file with the rows is called, in a folder with several.
+TRAINS, HELD_OUT = ("train", "sft"), ("eval", "valid", "test", "dev")
+# Files beside the rows, under suffixes that rows have too.
+SIDECARS = re.compile(
+    r"^[._].*|^(dataset_infos?|dataset_dict|state|metadata|meta|stats|statistics|config|schema|manifest|"
+    r"package|tokenizer.*|special_tokens_map|generation_config)\.json$|.*\.index\.json$|^cache-.*\.arrow$"
+)
+
+
+def _rows_and_sidecars(folder: Path) -> tuple[list[str], list[str]]:
+    """Names of the files that may hold rows, and of those that lie beside them under a suffix that rows have."""
+    known = [item.name for item in _listed(folder) if item.suffix.lower() in READERS]
+    rows = [name for name in known if not SIDECARS.match(name)]
+    return rows, [name for name in known if name not in rows]
+
+
+@check
+def nothing_lies_beside_the_rows(look: Look) -> Iterator[Finding]:
+    """A saved folder names its files: what somebody has put beside them is not read."""
+    for field, split in look.splits.items():
+        for source in split.sources:
+            if source.error or source.place is None:
+                continue
+            if source.place.is_dir():
+                named = {path.name for path in data_files(source.place)}
+                rows, _ = _rows_and_sidecars(source.place)
+                if others := [name for name in rows if name not in named and "indices" not in name]:
+                    fix = {field: _instead(split, source.name, f"{source.name}, {source.place / others[0]}")}
+                    yield Finding("warn", field, f"{', '.join(others[:3])} in {source.place} is not read: the folder names {', '.join(sorted(named)[:3])} as its files.", fix, f"Read {others[0]} too")  # fmt: skip
+            elif SIDECARS.match(source.place.name):
+                rows, _ = _rows_and_sidecars(source.place.parent)
+                fix = {field: _instead(split, source.name, str(source.place.parent / rows[0]))} if rows else {}  # fmt: skip
+                yield Finding("warn", field, f"{source.name} looks like a file that describes data, not like the rows.", fix, f"Use {source.place.parent / rows[0]}" if rows else "")  # fmt: skip
 
 
 def _splits(path: Path) -> list[str]:
@@ -180,17 +219,6 @@ def _checkpoints_kept(look: Look) -> int:
     return every if config.max_ckpt_num < 0 else min(every, config.max_ckpt_num + 1)
 
 
-@check
-def something_to_resume(look: Look) -> Iterator[Finding]:
-    place = look.config.ckpt_path
-    there = disk.newest_checkpoint(Path(place)) if place else None
-    if look.config.load_checkpoint and there is None:
-        why = f"{place} holds none" if place else "a new run's own folder holds none"
-        yield Finding("warn", "load_checkpoint", f"There is no checkpoint to go on from ({why}): the run starts at step 0. run.resume() goes on with an earlier run.", {"load_checkpoint": False}, "Turn it off")  # fmt: skip
-    elif there is not None and not look.config.load_checkpoint:
-        yield Finding("stop", "ckpt_path", f"{place} holds checkpoints already, up to {there.name}; to go on from them, set load_checkpoint.", {"ckpt_path": None}, "Keep checkpoints in the run's own folder")  # fmt: skip
-
-
 def _not_there(field: str, message: str, near: list[str], fix: dict[str, str]) -> Finding:
     """The nearest path takes its place."""
     if not near:
@@ -220,12 +248,6 @@ def _listed(folder: Path) -> list[Path]:
 def _as_typed(path: Path) -> str:
     """Relative to the present folder where it lies in it."""
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
-
-
-def _in_hub_cache(name: str) -> bool:
-    home = os.environ.get("HF_HOME", "~/.cache/huggingface")
-    cache = Path(os.environ.get("HF_HUB_CACHE", f"{home}/hub")).expanduser()
-    return any((cache / f"models--{name.replace('/', '--')}" / "snapshots").glob("*"))
 
 
 def _size(count: float) -> str:

@@ -12,7 +12,6 @@ from sftkit.runs.look import Look
 SMALL_MODEL = 100_000_000  # weights; smaller models stand, and need, larger learning rates
 # Highest and lowest learning rate that anybody means: full tuning of a large model, of a small one, LoRA.
 RATES = {"large": (1e-7, 2e-4, 1e-5), "small": (1e-6, 1e-2, 1e-3), "lora": (1e-6, 5e-3, 2e-4)}
-BUSY = 0.3  # share of a card's memory in use from which it counts as somebody's
 
 
 @check
@@ -75,17 +74,6 @@ def gpus_for_every_process(look: Look) -> Iterator[Finding]:
     ranks = look.config.processes
     if look.config.launcher == "local" and not look.config.gpus and 0 < count < ranks:
         yield Finding("stop", "num_processes", f"{ranks} processes and {count} GPUs: each process needs a GPU of its own.", {"num_processes": count}, f"Set num_processes={count}")  # fmt: skip
-
-
-@check("device")
-def gpus_are_free(look: Look) -> Iterator[Finding]:
-    for gpu in look.gpus if look.config.launcher == "local" else ():
-        if gpu.id in (look.config.gpus or (0,)) and gpu.memory_mb and gpu.used_mb > BUSY * gpu.memory_mb:
-            yield Finding(
-                "warn",
-                "gpus",
-                f"GPU {gpu.id} ({gpu.name}) is in use: {gpu.used_mb} of {gpu.memory_mb} MiB taken.",
-            )
 
 
 @check("device")

@@ -28,7 +28,10 @@ from sftkit.errors import ConfigError, Fault
 if TYPE_CHECKING:
     from sftkit.runs.look import Look
 
-CHECKS = ("check_files", "check_settings", "check_hosts", "check_data", "check_figures")
+CHECKS = tuple(
+    f"check_{what}"
+    for what in "secrets files checkpoints settings hosts data turns figures machine memory hub".split()
+)
 LEVELS = ("stop", "warn", "inform")
 Tier = Literal["instant", "tokenizer", "device"]
 TIERS: tuple[Tier, ...] = ("instant", "tokenizer", "device")
@@ -50,8 +53,10 @@ class Finding:
     key: str = ""
 
     def apply(self, config: SFTConfig | Mapping[str, Any]) -> SFTConfig:
-        """The settings with the fix carried out; the same settings where there is none."""
+        """The settings with the fix carried out; the same settings where there is none. A name that is no setting goes."""
         settings = config.to_dict() if isinstance(config, SFTConfig) else dict(config)
+        if self.field not in SFTConfig.model_fields:
+            settings.pop(self.field, None)
         return SFTConfig(**{**settings, **self.fix})
 
     def __str__(self) -> str:
@@ -129,7 +134,7 @@ def _sound_part(settings: Mapping[str, Any]) -> tuple[list[Finding], SFTConfig |
     try:
         return [], SFTConfig(**settings)
     except ConfigError as error:
-        found = [_from_fault(fault, settings) for fault in error.faults]
+        found = [_from_fault(fault) for fault in error.faults]
     faulty = {finding.field.partition(".")[0] for finding in found}
     sound = {name: value for name, value in settings.items() if name not in faulty}
     for finding in found:
@@ -140,10 +145,9 @@ def _sound_part(settings: Mapping[str, Any]) -> tuple[list[Finding], SFTConfig |
         return found, None
 
 
-def _from_fault(fault: Fault, settings: Mapping[str, Any]) -> Finding:
-    fix = nearest_batch(settings) if fault.field == "train_batch_size" else {}
-    label = f"Set train_batch_size={fix['train_batch_size']}" if fix else ""
-    return Finding("stop", fault.field, f"{fault.message} {fault.fix}".strip(), fix, label, SETTINGS)
+def _from_fault(fault: Fault) -> Finding:
+    label = "Set " + ", ".join(f"{name}={value!r}" for name, value in fault.mend.items()) if fault.mend else ""  # fmt: skip
+    return Finding("stop", fault.field, f"{fault.message} {fault.fix}".strip(), fault.mend, label, SETTINGS)
 
 
 def nearest_batch(settings: Mapping[str, Any]) -> dict[str, int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import random
 import shutil
 import struct
@@ -16,7 +17,8 @@ from typing import Any
 from sftkit.config import SFTConfig
 from sftkit.data import Encoded, Example, encoder
 from sftkit.errors import DataError
-from sftkit.runs import hardware
+from sftkit.runs import cards, hardware, memory
+from sftkit.runs import folder as disk
 from sftkit.runs.sources import LIMITS, QUICK, Split
 
 HEADER_LIMIT = 100 * 2**20  # bytes: what the format allows for a header
@@ -53,11 +55,30 @@ class Look:
         return path if path.is_dir() else None
 
     @cached_property
+    def model_files(self) -> Path | None:
+        """The model's folder, or that of a hub id in this machine's cache."""
+        return self.model or hub_snapshot(self.config.pretrain)
+
+    @cached_property
+    def tensors(self) -> dict[str, Tensor]:
+        """The model's tensors by name, from the headers of its safetensors files."""
+        files = sorted(self.model_files.glob("*.safetensors")) if self.model_files else []
+        return {name: tensor for path in files for name, tensor in _tensors(path, *_stamp(path)).items()}
+
+    @cached_property
     def parameters(self) -> int | None:
-        """How many weights the model has, by the headers of its safetensors files."""
-        if self.model is None:
-            return None
-        return sum(_weights(path) for path in self.model.glob("*.safetensors")) or None
+        """How many weights the model has; None where that cannot be seen."""
+        return sum(tensor.weights for tensor in self.tensors.values()) or None
+
+    @cached_property
+    def model_config(self) -> dict[str, Any]:
+        """The model's config.json; empty where it cannot be read."""
+        return disk.read_json(self.model_files / "config.json") if self.model_files else {}
+
+    @cached_property
+    def shape(self) -> memory.Shape | None:
+        """The model's sizes, for the memory it will need."""
+        return memory.Shape.of(self.model_config, {name: tensor.shape for name, tensor in self.tensors.items()})  # fmt: skip
 
     @cached_property
     def train(self) -> Split:
@@ -88,6 +109,11 @@ class Look:
             return error
 
     @cached_property
+    def seen(self) -> list[tuple[Example, Encoded]]:
+        """The rows `looked_at`, each with what the trainer will see of it; none where they cannot be encoded."""
+        return [] if isinstance(self.encoded, DataError) else list(zip(self.looked_at, self.encoded))
+
+    @cached_property
     def rows_used(self) -> int:
         """Rows that will be trained, after shares, caps and `max_samples`, without those that answer nothing: an
         estimate where a source is sampled, 0 where one is not known."""
@@ -106,6 +132,32 @@ class Look:
     @cached_property
     def gpus(self) -> list[hardware.GPU]:
         return _gpus(int(time.monotonic() // 10))
+
+    @cached_property
+    def runs(self) -> list[Path]:
+        """Folders of the runs in `runs_dir`, the newest first."""
+        found = [path.parent for path in self.runs_dir.glob(f"*/{disk.RUN}")]
+        return sorted(found, key=lambda path: path.name, reverse=True)
+
+    @cached_property
+    def card_facts(self) -> list[cards.Card]:
+        """What the cards can compute."""
+        return cards.cards() if self.gpus else []
+
+    @cached_property
+    def card_users(self) -> list[cards.User]:
+        """Who uses the cards."""
+        return cards.users() if self.gpus else []
+
+    @property
+    def used_cards(self) -> tuple[int, ...]:
+        """Ids of the cards that the run will use, as far as they are known."""
+        if self.config.gpus:
+            return self.config.gpus
+        entries = hardware.visible_ids()
+        if entries is None:
+            return tuple(gpu.id for gpu in self.gpus)[: self.config.processes]
+        return tuple(int(entry) for entry in entries if entry.isdigit())[: self.config.processes]
 
     def free_bytes(self, path: Path) -> int:
         """Free space on the disk that `path` is or will be on."""
@@ -136,11 +188,38 @@ def _gpus(moment: int) -> list[hardware.GPU]:
     return hardware.gpus()
 
 
-def _weights(path: Path) -> int:
-    """Weights in a safetensors file, by its header; 0 where it cannot be read."""
+@dataclass(frozen=True)
+class Tensor:
+    """A tensor as the header of its file names it. `weights`: how many numbers it holds."""
+
+    shape: tuple[int, ...]
+    weights: int
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    """What changes when a file does."""
+    state = path.stat()
+    return state.st_size, state.st_mtime_ns
+
+
+@lru_cache(maxsize=512)
+def _tensors(path: Path, _size: int, _written: int) -> dict[str, Tensor]:
+    """The tensors of a safetensors file, by its header; none where it cannot be read."""
     header, _ = _header(path)
-    spans = [(entry["data_offsets"], entry["dtype"]) for entry in header.values()]
-    return sum((stop - start) // BYTES.get(dtype, 2) for (start, stop), dtype in spans)
+    return {name: _tensor(entry) for name, entry in header.items()}
+
+
+def _tensor(entry: dict[str, Any]) -> Tensor:
+    start, stop = entry["data_offsets"]
+    return Tensor(tuple(entry.get("shape", ())), (stop - start) // BYTES.get(entry["dtype"], 2))
+
+
+def hub_snapshot(name: str) -> Path | None:
+    """The folder of a model of the hub in this machine's cache: the newest that was fetched; None where there is none."""
+    home = os.environ.get("HF_HOME", "~/.cache/huggingface")
+    cache = Path(os.environ.get("HF_HUB_CACHE", f"{home}/hub")).expanduser()
+    found = (cache / f"models--{name.replace('/', '--')}" / "snapshots").glob("*")
+    return max(found, key=lambda path: path.stat().st_mtime, default=None)
 
 
 def is_whole(path: Path) -> bool:

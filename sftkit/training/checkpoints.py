@@ -7,7 +7,6 @@ checkpoints/step-N/deepspeed/           weights, optimizer state, as DeepSpeed w
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -20,43 +19,12 @@ import torch.distributed as dist
 from sftkit.config import SFTConfig
 from sftkit.errors import RunError
 from sftkit.runs import folder as disk
+from sftkit.runs import identity as run_identity
 from sftkit.training import universal
 
 TAG = "deepspeed"  # the folder in a checkpoint that DeepSpeed writes
 
-# Settings that a trained weight depends on, beside the data and the model. Ranks, ZeRO stage, micro-batches and packing
-# are not among them: they divide the work in another way, and its sum stays the same.
-TRAINED_WITH = (
-    "seed", "bf16", "fp16", "train_batch_size", "max_epochs", "learning_rate", "lr_scheduler", "lr_warmup_ratio",
-    "adam_betas", "l2", "max_norm", "lora_rank", "lora_alpha", "lora_dropout", "target_modules", "load_in_4bit",
-)  # fmt: skip
-
-
-def identity(config: SFTConfig, data: str) -> dict[str, Any]:
-    """What must be the same for a run to go on from a checkpoint."""
-    settings = config.to_dict()
-    return {
-        **{name: settings[name] for name in TRAINED_WITH},
-        "data": data,
-        "model": _model_identity(config.pretrain),
-    }
-
-
-def _model_identity(pretrain: str) -> str:
-    """A digest of the model's files: sizes, and the first and last 64 kB of each (weights are too large for more)."""
-    folder = Path(pretrain)
-    if not folder.is_dir():
-        return pretrain
-    digest = hashlib.sha256()
-    for path in sorted(folder.glob("*")):
-        if path.suffix in (".safetensors", ".bin") or path.name == "config.json":
-            size = path.stat().st_size
-            digest.update(f"{path.name} {size} ".encode())
-            with path.open("rb") as file:
-                digest.update(file.read(65536))
-                file.seek(max(0, size - 65536))
-                digest.update(file.read())
-    return digest.hexdigest()
+identity = run_identity.of_config
 
 
 def save(engine: Any, folder: Path, state: dict[str, Any], config: SFTConfig) -> Path:
@@ -97,8 +65,8 @@ def to_go_on_from(folder: Path, identity: dict[str, Any], go_on: bool) -> tuple[
             f"{folder} holds checkpoints already. Name another ckpt_path, or go on from them with load_checkpoint."
         )
     state = json.loads((path / "checkpoint.json").read_text(encoding="utf-8"))
-    if differing := [name for name in identity if state["identity"].get(name) != identity[name]]:
-        differences = "; ".join(_difference(name, state["identity"], identity) for name in differing)
+    if differing := run_identity.differing(state["identity"], identity):
+        differences = "; ".join(run_identity.difference(name, state["identity"], identity) for name in differing)  # fmt: skip
         raise RunError(
             f"{path} belongs to another run: {differences}."
             " Give the run the settings, data and model of the checkpoint, or start a new run."
@@ -126,12 +94,6 @@ def load(engine: Any, path: Path, state: dict[str, Any], config: SFTConfig) -> s
     if random.exists():  # ranks that were not there before begin with the seed
         _set_random_state(torch.load(random, weights_only=True))
     return changed
-
-
-def _difference(name: str, then: dict[str, Any], now: dict[str, Any]) -> str:
-    if name in ("data", "model"):
-        return f"the {name} {'were' if name == 'data' else 'was'} not the same"
-    return f"{name} was {then.get(name)!r} and is {now[name]!r}"
 
 
 def _random_state() -> dict[str, Any]:

@@ -254,7 +254,7 @@ def test_a_learning_rate_far_out(world, rate):
 
 def test_the_learning_rate_is_measured_by_the_size_of_the_model(world, monkeypatch):
     assert look.Look(SFTConfig(**settings()), Path("runs")).parameters == 43_168
-    monkeypatch.setattr(look, "_weights", lambda path: 8_000_000_000)
+    monkeypatch.setattr(look.Look, "parameters", 8_000_000_000)
     monkeypatch.setattr(look.Look, "free_bytes", lambda self, path: 10**15)
     one("warn", "learning_rate", "far out for full tuning", learning_rate=1e-3)
 

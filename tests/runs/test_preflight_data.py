@@ -156,11 +156,12 @@ def test_a_saved_folder_that_is_not_whole(world, saved):
 
 
 def test_folders_that_were_not_saved_and_folders_near_a_wrong_name(world, saved, alpaca):
-    assert one("stop", "dataset", "is a folder; name a file in it. It has alpaca.jsonl, eval.jsonl", dataset="data").fix == {"dataset": "data/alpaca.jsonl"}  # fmt: skip
+    assert one("stop", "dataset", "is a folder; name a file in it. It has alpaca.jsonl, eval.jsonl", dataset="data").fix == {"dataset": "data/train.jsonl"}  # fmt: skip
     assert one("stop", "dataset", "There is no file data/savd", dataset="data/savd").fix == {"dataset": "data/saved"}  # fmt: skip
 
 
-def test_a_hub_id_among_the_sources_leaves_the_rows_uncounted(world):
+def test_a_hub_id_among_the_sources_leaves_the_rows_uncounted(world, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     names = "tatsu-lab/alpaca@part, data/train.jsonl"
     found = preflight(settings(dataset=names, train_batch_size=128))
     said = [item.message for item in found]

@@ -1,0 +1,93 @@
+"""Preflight checks of this machine: who uses its cards, what they can compute, whether a port is taken."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import psutil
+
+from sftkit.runs import cards, hardware
+from sftkit.runs.findings import Finding, check
+from sftkit.runs.look import Look
+
+BUSY = 0.3  # share of a card's memory in use from which it counts as somebody's
+BF16 = (8, 0)  # Ampere: the first cards that compute in bfloat16
+# The first cards that each kind of flash attention runs on.
+FLASH = {"flash_attention_2": (8, 0), "flash_attention_3": (9, 0)}
+
+
+@check("device")
+def gpus_are_free(look: Look) -> Iterator[Finding]:
+    if look.config.launcher != "local":
+        return
+    free = [gpu.id for gpu in look.gpus if not _is_busy(gpu)]
+    count = len(look.used_cards)
+    for gpu in look.gpus:
+        if gpu.id not in look.used_cards or not _is_busy(gpu):
+            continue
+        who = [user.words for user in look.card_users if user.card == gpu.id]
+        by = f", by {'; '.join(who[:3])}" if who else ""
+        fix = {"gpus": free[:count]} if count and len(free) >= count else {}
+        label = f"Use GPU {', '.join(map(str, free[:count]))}" if fix else ""
+        yield Finding("warn", "gpus", f"GPU {gpu.id} ({gpu.name}) is in use: {gpu.used_mb} of {gpu.memory_mb} MiB taken{by}.", fix, label)  # fmt: skip
+
+
+def _is_busy(gpu: hardware.GPU) -> bool:
+    return bool(gpu.memory_mb) and gpu.used_mb > BUSY * gpu.memory_mb
+
+
+@check("device")
+def cards_compute_in_bf16(look: Look) -> Iterator[Finding]:
+    if not look.config.bf16 or look.config.launcher != "local":
+        return
+    for card in _older_than(look, BF16):
+        yield Finding("stop", "bf16", f"GPU {card.id} does not compute in bfloat16 (compute capability {_version(card)}; it takes 8.0).", {"bf16": False, "fp16": True}, "Train in float16")  # fmt: skip
+        return
+
+
+@check("device")
+def cards_have_flash_attention(look: Look) -> Iterator[Finding]:
+    chosen = look.config.attn_implementation
+    if chosen not in FLASH or look.config.launcher != "local":
+        return
+    for card in _older_than(look, FLASH[chosen]):
+        least = ".".join(map(str, FLASH[chosen]))
+        yield Finding("stop", "attn_implementation", f"{chosen} needs compute capability {least}, and GPU {card.id} has {_version(card)}.", {"attn_implementation": "auto"}, "Take the fastest that is here")  # fmt: skip
+        return
+
+
+def _older_than(look: Look, capability: tuple[int, int]) -> list[cards.Card]:
+    """The cards in use that are known to have less."""
+    return [
+        card
+        for card in look.card_facts
+        if card.id in look.used_cards and card.capability and card.capability < capability
+    ]
+
+
+def _version(card: cards.Card) -> str:
+    return ".".join(map(str, card.capability or ()))
+
+
+@check("device")
+def the_port_is_free(look: Look) -> Iterator[Finding]:
+    """A run takes a free port by itself; whoever sets MASTER_PORT thinks otherwise."""
+    wished = os.environ.get("MASTER_PORT")
+    if not wished:
+        return
+    if not wished.isdigit():
+        yield Finding("inform", "launcher", f"MASTER_PORT={wished} is no port. The run takes a free one by itself.")  # fmt: skip
+    elif (who := _listener(int(wished))) is not None:
+        yield Finding("inform", "launcher", f"The port {wished} (MASTER_PORT) is taken{who}. The run takes a free one by itself.")  # fmt: skip
+
+
+def _listener(port: int) -> str | None:
+    """Who listens on a port here, in words that may be empty; None where nobody does."""
+    for connection in psutil.net_connections("tcp"):
+        if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port:
+            if connection.pid == os.getpid():
+                return f" by this kernel itself, pid {connection.pid}"
+            name = psutil.Process(connection.pid).name() if connection.pid else ""
+            return f" by {name}, pid {connection.pid}" if name else ""
+    return None

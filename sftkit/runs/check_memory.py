@@ -1,0 +1,90 @@
+"""Preflight checks of memory: what a run will need of each card, or of this machine, against what is there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from importlib.util import find_spec
+from pathlib import Path
+
+import psutil
+
+from sftkit.config import SFTConfig
+from sftkit.runs import memory
+from sftkit.runs.findings import Finding, check
+from sftkit.runs.look import Look
+
+GIB = 2**30
+
+
+@check("device")
+def memory_suffices(look: Look) -> Iterator[Finding]:
+    """The states alone are certain, so only they stop a run; activations are an estimate."""
+    if look.shape is None or (room := room_for_a_rank(look)) is None:
+        return
+    need = need_of(look, look.config)
+    where = (
+        f"a card of {_gib(room)}" if look.gpus else f"the {_gib(room)} that this machine has for a process"
+    )
+    parts = ", ".join(f"{name} {_gib(size)}" for name, size in need.parts.items() if size > 0.02 * need.total)
+    words = f"About {_gib(need.total)} of {where}: {parts}."
+    if need.total <= room:
+        yield Finding("inform", "micro_train_batch_size", words)
+        return
+    fix = memory.nearest_that_fits(
+        look.config,
+        lambda config: _fits(look, config, room),
+        gpu=bool(look.gpus),
+        quantizes=find_spec("bitsandbytes") is not None,
+    )
+    label = "Set " + ", ".join(f"{name}={value}" for name, value in fix.items()) if fix else ""
+    level = "stop" if need.states + memory.CONTEXT > room else "warn"
+    field = "micro_train_batch_size" if level == "warn" else "zero_stage"
+    end = "" if fix else " No setting makes it fit: take a smaller model, or more cards."
+    yield Finding(level, field, f"It will not fit. {words}{end}" if level == "stop" else f"It may not fit. {words}{end}", fix, label)  # fmt: skip
+
+
+@check("device")
+def offload_fits_the_machine(look: Look) -> Iterator[Finding]:
+    if look.shape is None or not look.gpus or look.config.launcher != "local":
+        return
+    host, room = need_of(look, look.config).host * look.config.processes, machine_memory()
+    if host > room:
+        yield Finding("stop", "adam_offload", f"The optimizer state takes {_gib(host)} of this machine's memory, which has {_gib(room)}.", {"adam_offload": False}, "Keep it on the cards")  # fmt: skip
+
+
+def _fits(look: Look, config: SFTConfig, room: int) -> bool:
+    need = need_of(look, config)
+    return need.total <= room and need.host * config.processes <= machine_memory()
+
+
+def need_of(look: Look, config: SFTConfig) -> memory.Estimate:
+    """What a rank of `config` needs, with the rows as long as those looked at."""
+    lengths = [row.used for _, row in look.seen if row.used]
+    trained = [int(row.loss_mask.sum()) for _, row in look.seen if row.used]
+    share = sum(trained) / sum(lengths) if lengths else 1.0
+    return memory.estimate(config, look.shape, memory.Micro.of(config, lengths, share), gpu=bool(look.gpus))
+
+
+def room_for_a_rank(look: Look) -> int | None:
+    """Bytes of the smallest card that will be used, or of the machine for each of its processes; None where the ranks
+    run elsewhere."""
+    if look.gpus:
+        used = [gpu for gpu in look.gpus if gpu.id in look.used_cards] or look.gpus
+        smallest = min(gpu.memory_mb for gpu in used) * 2**20
+        return smallest or None
+    if look.config.launcher != "local":
+        return None
+    return machine_memory() // look.config.processes
+
+
+def machine_memory() -> int:
+    """Bytes of memory that this machine has, or its container may use."""
+    room = psutil.virtual_memory().total
+    with suppress(OSError, ValueError):  # no cgroup v2, or "max": no limit
+        room = min(room, int(Path("/sys/fs/cgroup/memory.max").read_text()))
+    return room
+
+
+def _gib(size: float) -> str:
+    return f"{size / GIB:.3g} GiB" if size >= 0.1 * GIB else f"{size / 2**20:.0f} MiB"
