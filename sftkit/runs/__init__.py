@@ -14,7 +14,7 @@ _HOME = {
     "Run": "run",
     "Status": "run",
     "launch": "launcher",
-    "list_runs": "run",
+    "list_runs": "listing",
     "load_run": "run",
     "preflight": "findings",
 }

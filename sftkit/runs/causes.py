@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import re
 import signal
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psutil
 
 from sftkit.runs import folder as disk
+
+if TYPE_CHECKING:
+    from sftkit.runs.findings import Finding
 
 SIGNALS = {
     "SIGKILL": "killed from outside or out of memory",
@@ -32,6 +36,56 @@ ECHO = re.compile(
 )
 DISK_FULL = "no space is left on the disk of the run folder"
 PORT_TAKEN = re.compile(r"EADDRINUSE|address already in use", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """Why a run failed (`signatures.diagnose`): `cause` is a key of `signatures.CAUSES` or "unknown".
+
+    `evidence` holds the raw lines that tell; like `explanation` it may quote data and paths. `fixes` are changes of
+    settings, each to be taken alone: `fix.apply(run.config)`.
+    """
+
+    cause: str
+    title: str
+    explanation: str
+    evidence: str
+    fixes: tuple[Finding, ...] = ()
+
+    def __str__(self) -> str:
+        changes = "".join(f"\n  - {fix.fix_label}: {fix.message}" for fix in self.fixes)
+        return f"{self.title}. {self.explanation}" + (
+            f"\nChanges that may mend it:{changes}" if changes else ""
+        )
+
+
+@dataclass(frozen=True)
+class Words:
+    """What the rank said that died first: its `exception` ("Type: message"), the lines of those that led to it (`chain`),
+    and its raw words: the traceback, or the end of its log."""
+
+    exception: str
+    chain: tuple[str, ...]
+    raw: str
+
+
+def last_words(folder: Path, reason: str, lines: int = 400) -> Words:
+    """The words of the rank that `reason` names; of the launcher, or of all ranks together, where it names none."""
+    named = re.match(r"rank (\d+)", reason)
+    if not named:
+        starts = "program that starts the ranks" in reason
+        return Words("", (), disk.tail(starter_log(folder) if starts else folder / disk.LOG, lines))
+    rank = int(named[1])
+    error = disk.read_json(error_file(folder, rank))
+    if not error or re.match(r"rank \d+ (on \S+ )?was ended by", reason):
+        return Words("", (), disk.tail(rank_log(folder, rank), lines) or disk.tail(folder / disk.LOG, lines))
+    exception = f"{error.get('type', 'error')}: {error.get('message', '')}".strip()
+    traceback = str(error.get("traceback") or exception)
+    return Words(
+        exception,
+        tuple(re.findall(r"^(?![ \t])[\w.]+(?:Error|Exception)\b.*$", traceback, re.MULTILINE)),
+        traceback,
+    )
 
 
 def rank_log(folder: Path, rank: int) -> Path:

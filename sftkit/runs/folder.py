@@ -167,6 +167,32 @@ def run_folders(runs_dir: Path) -> list[Path]:
     return [folder for name in names if (folder := runs_dir / name).joinpath(RUN).is_file()]
 
 
+def size_of(folder: Path) -> int:
+    """Bytes of all files below, links not followed; files that vanish meanwhile (a checkpoint is renamed) count nothing."""
+    total, folders = 0, [os.fspath(folder)]
+    while folders:
+        try:
+            with os.scandir(folders.pop()) as entries:
+                for entry in entries:
+                    if entry.is_dir(follow_symlinks=False):
+                        folders.append(entry.path)
+                    else:
+                        with suppress(OSError):
+                            total += entry.stat(follow_symlinks=False).st_size
+        except OSError:
+            continue
+    return total
+
+
+def size_words(count: float) -> str:
+    """A size as people say it: 12.3 MB."""
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.3g} {unit}"
+        count /= 1000
+    return f"{count:.3g} TB"
+
+
 def holds_model(folder: Path) -> bool:
     """Whether a folder holds a Hugging Face model, or a LoRA adapter to one."""
     return (folder / "config.json").is_file() or (folder / "adapter_config.json").is_file()

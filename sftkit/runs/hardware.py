@@ -1,4 +1,7 @@
-"""What this machine has: GPUs, CPU cores, memory, a free port. Asked of the system, without torch."""
+"""What this machine has, and what of it is in use: GPUs, CPU cores, memory, a free port. Asked of the system, without torch.
+
+Standard library and psutil only: the supervisor imports this.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +9,18 @@ import os
 import shutil
 import socket
 import subprocess
+import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
+import psutil
+
+MB = 2**20
+CGROUPS = Path("/sys/fs/cgroup")
+FIRST_LOOK = 0.1  # seconds over which the CPU's use is measured when nobody has looked before
+_cpu_looked = False
 QUERY = ("index", "name", "memory.total", "memory.used", "utilization.gpu")
 
 
@@ -23,19 +35,158 @@ class GPU:
     use: int | None
 
 
+@dataclass(frozen=True)
+class Device:
+    """One GPU, or the CPU with the machine's memory: `use` in percent (None: not known), memory in MiB.
+
+    Where a container limits the memory, that limit is the total, and what counts against it is in use.
+    """
+
+    kind: Literal["gpu", "cpu"]
+    id: int | None
+    name: str
+    use: float | None
+    used_mb: int
+    total_mb: int
+
+
+@dataclass(frozen=True)
+class RunUse:
+    """What the processes of a run take: `cpu` in percent of one core (None at the first look), memory in MiB.
+
+    `memory_mb` counts what processes share for each by its part, where the system says so. `gpu_memory_mb` is None without GPUs.
+    """
+
+    processes: int
+    cpu: float | None
+    memory_mb: float
+    gpu_memory_mb: int | None
+
+
+def usage() -> list[Device]:
+    """Every GPU, by one call of nvidia-smi (0.05 to 2 seconds where there is one), then the CPU."""
+    cards = [Device("gpu", gpu.id, gpu.name, gpu.use, gpu.used_mb, gpu.memory_mb) for gpu in gpus()]
+    return [*cards, cpu()]
+
+
+def cpu() -> Device:
+    """The CPU's use since the last look, over all cores of the machine, and its memory."""
+    global _cpu_looked
+    use = psutil.cpu_percent(None if _cpu_looked else FIRST_LOOK)  # the first answer would mean nothing
+    _cpu_looked = True
+    cores = cpu_cores()
+    used, total = memory()
+    return Device("cpu", None, f"CPU, {cores} core{'s' if cores > 1 else ''}", use, used // MB, total // MB)
+
+
+def memory() -> tuple[int, int]:
+    """Bytes in use and bytes there are: of the machine, or of the smallest container around this process."""
+    machine = psutil.virtual_memory()
+    used, total = machine.total - machine.available, machine.total
+    for folder in _cgroups():
+        old = "memory.limit_in_bytes"
+        limit = _number(folder / "memory.max") or _number(folder / old)
+        if limit and limit < total:
+            taken = _number(folder / "memory.current") or _number(folder / "memory.usage_in_bytes") or 0
+            used, total = max(0, taken - _cached(folder)), limit
+    return used, total
+
+
+def _cgroups() -> list[Path]:
+    """The control groups that this process is in, the innermost first; version 1 or 2."""
+    try:
+        lines = Path("/proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        return []
+    found = []
+    for line in lines:
+        _, controllers, path = [*line.split(":", 2), "", ""][:3]
+        if controllers in ("", "memory"):
+            root = CGROUPS / controllers
+            inner = root / path.lstrip("/")
+            # Inside a container the path may be the host's: then only the root is there to see.
+            found += [folder for folder in (inner, *inner.parents) if folder.is_relative_to(root)]
+    return found
+
+
+def _cached(folder: Path) -> int:
+    """Bytes of files that the system holds in memory and would give back; they count against the limit."""
+    try:
+        pairs = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
+        return int(pairs.get("total_inactive_file") or pairs.get("inactive_file") or 0)
+    except (OSError, ValueError):
+        return 0
+
+
+def _number(path: Path) -> int | None:
+    try:
+        return int(path.read_text())
+    except (OSError, ValueError):  # not there, or "max"
+        return None
+
+
+class Meter:
+    """What a set of processes takes, from look to look."""
+
+    def __init__(self) -> None:
+        self._seconds: dict[int, float] = {}  # CPU time by pid
+        self._looked = 0.0
+
+    def read(self, pids: Iterable[int], on_gpus: bool = False) -> RunUse:
+        """What `pids` take now. A process that began since the last look counts from then on."""
+        seconds, memory_used = {}, 0
+        for pid in pids:
+            try:
+                process = psutil.Process(pid)
+                times = process.cpu_times()
+                seconds[pid] = times.user + times.system
+                memory_used += _memory_of(process)
+            except psutil.Error:
+                continue
+        now, before = time.monotonic(), self._seconds
+        spent = sum(value - before.get(pid, 0.0 if before else value) for pid, value in seconds.items())
+        use = 100 * spent / (now - self._looked) if self._looked else None
+        self._seconds, self._looked = seconds, now
+        on_cards = gpu_memory(seconds) if on_gpus else None
+        return RunUse(len(seconds), use, memory_used / MB, on_cards)
+
+
+def _memory_of(process: psutil.Process) -> int:
+    try:  # ranks share the code of torch, half a gigabyte: each counts its part
+        return process.memory_full_info().pss
+    except (psutil.AccessDenied, AttributeError):
+        return process.memory_info().rss
+
+
+def gpu_memory(pids: Iterable[int]) -> int | None:
+    """MiB that these processes hold on the GPUs; None where the driver does not say."""
+    lines = _nvidia_smi("--query-compute-apps=pid,used_gpu_memory")
+    if lines is None:
+        return None
+    wanted, pairs = set(pids), [[cell.strip() for cell in line.split(",")] for line in lines]
+    held = [cells[1] for cells in pairs if len(cells) == 2 and cells[0].isdigit() and int(cells[0]) in wanted]
+    return sum(int(value) for value in held if value.isdigit())
+
+
 def gpus(timeout: float = 5.0) -> list[GPU]:
     """The NVIDIA cards of this machine, free or not; none where there is no driver."""
+    lines = _nvidia_smi(f"--query-gpu={','.join(QUERY)}", timeout) or ()
+    return [gpu for line in lines if (gpu := _gpu(line))]
+
+
+def _nvidia_smi(query: str, timeout: float = 5.0) -> list[str] | None:
+    """The lines of nvidia-smi's answer, None where there is none."""
     program = shutil.which("nvidia-smi")
     if not program:
-        return []
-    command = [program, f"--query-gpu={','.join(QUERY)}", "--format=csv,noheader,nounits"]
+        return None
+    command = [program, query, "--format=csv,noheader,nounits"]
     try:
         answer = subprocess.run(
             command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout, check=True
         )
     except (OSError, subprocess.SubprocessError):
-        return []
-    return [gpu for line in answer.stdout.splitlines() if (gpu := _gpu(line))]
+        return None
+    return answer.stdout.splitlines()
 
 
 def _gpu(line: str) -> GPU | None:

@@ -17,6 +17,7 @@ from sftkit.config import SFTConfig
 from sftkit.errors import LaunchError
 from sftkit.runs import facts, supervisor
 from sftkit.runs import folder as disk
+from sftkit.runs import queue as slots
 from sftkit.runs.findings import Finding, preflight
 from sftkit.runs.run import Run
 
@@ -32,20 +33,30 @@ PACKAGES = (
 )
 
 
-def launch(config: SFTConfig, runs_dir: str | Path = "runs") -> Run:
+def launch(
+    config: SFTConfig, runs_dir: str | Path = "runs", queue: bool = False, *, copied_from: str | None = None
+) -> Run:
     """Start a training run and return at once; it lives on its own from then on.
 
+    `queue`: wait, in state "queued", until no other run of this user on this machine has one of its GPUs (or the CPU);
+    first come, first served. Without it the run starts at once, beside whatever runs there.
     Relative paths in the settings are taken from the present folder, also after a restart from elsewhere.
     Raises `LaunchError`, with every finding of level "stop", before anything is written or started.
     """
+    devices = slots.devices(config)
+    if queue and not devices:
+        raise LaunchError(
+            f"Not launched: the queue is for devices of this machine, and launcher={config.launcher!r} has its own."
+        )
     findings = preflight(config, runs_dir)
     if stops := [finding for finding in findings if finding.level == "stop"]:
         raise LaunchError(_refusal(stops), stops)
     folder = disk.create(Path(runs_dir).absolute(), Path(config.pretrain).name)
     disk.write_status(folder, "queued")
-    disk.write_json(folder / disk.RUN, _record(config, folder))
+    record = _record(config, folder) | {"devices": list(devices), "copied_from": copied_from}
+    disk.write_json(folder / disk.RUN, record)
     try:
-        supervisor.start(folder)
+        supervisor.start(folder, queue=queue)
     except OSError as error:
         disk.write_status(folder, "failed", str(error))
         raise LaunchError(f"The run {folder} was not started: {error}") from error

@@ -1,4 +1,4 @@
-"""A run as its folder tells it: state, metrics, log; stop, kill, resume. Any notebook can open any run.
+"""A run as its folder tells it: state, metrics, log; stop, kill, resume, copy, delete. Any notebook can open any run.
 
     run = load_run("runs/20261124-101500-tiny-base")
     run.status                  # Status(state='running', step=12, total_steps=40, …)
@@ -10,49 +10,34 @@ Nothing here is remembered in the kernel: what is shown is what is on disk, chec
 
 from __future__ import annotations
 
-import math
 import os
 import signal
 import time
-from contextlib import suppress
-from dataclasses import dataclass, replace
-from datetime import datetime
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from sftkit.config import SFTConfig
 from sftkit.errors import RunError, RunNotFound
 from sftkit.runs import folder as disk
-from sftkit.runs import hosts, process, row_losses, supervisor
+from sftkit.runs import hosts, process, row_losses, standing, supervisor
 from sftkit.runs.points import Points
+from sftkit.runs.standing import Status
+
+if TYPE_CHECKING:
+    from sftkit.runs.causes import Diagnosis
+    from sftkit.runs.deletion import Deleted
+    from sftkit.runs.hardware import Meter, RunUse
 
 METRICS = (
     "step", "epoch", "loss", "learning_rate", "grad_norm", "tokens", "tokens_per_second", "seconds", "memory_mb",
     "eval_loss", "eval_loss_by_task",
 )  # fmt: skip
-GONE = "the run's processes are gone (machine restarted or killed)"
+KILLED_IN_QUEUE = "killed while it waited in the queue: nothing was trained"
 KILLED = "killed: ended at once by kill(); nothing was saved after the last checkpoint"
-START_LIMIT = 30.0  # seconds that a supervisor may take to say who it is
 LEAVE_LIMIT = 15.0  # seconds that wait() gives an ended run's processes to leave, so that their GPU is free
-
-
-@dataclass(frozen=True)
-class Status:
-    """Where a run stands. `updated` is the time of the last word from it (unix seconds, 0: none yet)."""
-
-    state: str
-    step: int = 0
-    total_steps: int = 0
-    reason: str = ""
-    updated: float = 0.0
-
-    @property
-    def ended(self) -> bool:
-        """Whether the run is over: stopped, finished or failed."""
-        return self.state in disk.ENDED
 
 
 class Run:
@@ -63,6 +48,7 @@ class Run:
         if not (self.folder / disk.RUN).is_file():
             raise RunNotFound(_not_found(self.folder))
         self._points = Points(self.folder)
+        self._meter: Meter | None = None
 
     @property
     def id(self) -> str:
@@ -112,36 +98,30 @@ class Run:
     @property
     def status(self) -> Status:
         """State and step, as true as can be known: a run whose processes are gone has failed, whatever its file says."""
-        said = self._said()
-        if said.ended or self._lives():
-            return said
-        said = self._said()  # it may have written its end and left between the two looks
-        if said.ended:
-            return said
-        if not self.folder.is_dir():
-            return replace(said, state="failed", reason="the run folder was deleted")
-        return replace(said, state="failed", reason=GONE)
+        return standing.stands(self.folder, self.record)
 
-    def _said(self) -> Status:
-        """What status.json says, in the right types whatever was written there."""
-        told = disk.read_json(self.folder / disk.STATUS)
-        state = told.get("state")
-        return Status(
-            state=state if state in disk.STATES else "queued",
-            step=int(_number(told.get("step"))),
-            total_steps=int(_number(told.get("total_steps"))),
-            reason=str(told.get("reason") or ""),
-            updated=_number(told.get("updated")),
-        )
+    @property
+    def diagnosis(self) -> Diagnosis | None:
+        """Why the run failed, in words, with changes of settings that may mend it; None unless it has failed."""
+        from sftkit.runs import signatures
 
-    def _lives(self) -> bool:
         record = self.record
-        if "pid" not in record:  # between launch() and its supervisor's first breath
-            return time.time() - self._said().updated < START_LIMIT
-        if process.is_here(record):
-            return process.is_alive(record)
-        # Another machine's processes (a shared disk): its heartbeat is all there is to see.
-        return time.time() - self._said().updated < supervisor.HEARTBEAT_LIMIT
+        status = standing.stands(self.folder, record)
+        if status.state != "failed":
+            return None
+        return signatures.of_run(self.folder, status.reason, _settings_of(record))
+
+    def usage(self) -> RunUse:
+        """What the run's processes take of this machine now; its `cpu` is known from the second call on."""
+        from sftkit.runs.hardware import Meter
+
+        if self._meter is None:
+            self._meter = Meter()
+        record = self.record
+        here = process.is_here(record) and process.is_alive(record)
+        return self._meter.read(
+            process.group_members(record["pid"]) if here else [], bool(record.get("gpus"))
+        )
 
     def metrics(self) -> pd.DataFrame:
         """Every logged point, a row each, in the columns METRICS (NaN where absent). A half-written line waits."""
@@ -179,8 +159,26 @@ class Run:
         record = self.record
         return process.is_here(record) and process.is_alive(record)
 
+    @property
+    def can(self) -> frozenset[str]:
+        """What makes sense now, of "stop", "kill", "resume", "duplicate" and "delete"."""
+        record = self.record
+        status, here = standing.stands(self.folder, record), process.is_here(record)
+        if not status.ended:
+            more = {"kill"} if here else set()
+            return frozenset(
+                {"stop", "duplicate"} | more | ({"delete"} if status.state == "queued" else set())
+            )
+        if here and process.is_alive(record):  # still leaving
+            return frozenset({"duplicate"})
+        more = {"resume"} if status.state != "finished" and self._has_a_start() else set()
+        return frozenset({"duplicate", "delete"} | more)
+
     def stop(self) -> None:
-        """Ask the run to write a checkpoint and leave at its next step. Returns at once: `wait()` sees it end."""
+        """Ask the run to write a checkpoint and leave at its next step. Returns at once: `wait()` sees it end.
+
+        A run that waits in the queue leaves it.
+        """
         if not self.status.ended:
             (self.folder / disk.STOP).touch()
 
@@ -207,7 +205,7 @@ class Run:
                 pass  # it has just left by itself
             self._wait_until_gone(record["pid"], timeout)
         if not before.ended:
-            disk.write_status(self.folder, "stopped", KILLED)
+            disk.write_status(self.folder, "stopped", KILLED_IN_QUEUE if before.state == "queued" else KILLED)
         return self.status
 
     def _wait_until_gone(self, group: int, timeout: float) -> None:
@@ -217,10 +215,16 @@ class Run:
                 raise RunError(f"Processes {members} of the run {self.id} do not end: look at them by hand.")
             time.sleep(0.02)
 
-    def resume(self) -> Run:
-        """Start the same run again from its newest checkpoint, in the same folder. Returns itself.
+    def _has_a_start(self) -> bool:
+        """Whether there is a checkpoint to go on from, or nothing was trained yet, so that the start is one."""
+        trained = standing.said(self.folder).step or (self.folder / disk.METRICS).is_file()
+        return not trained or disk.newest_checkpoint(self.checkpoints) is not None
 
-        Raises RunError when it is still running or finished, or there is no complete checkpoint to go on from.
+    def resume(self, queue: bool = False) -> Run:
+        """Start the same run again from its newest checkpoint, in the same folder; `queue` as in `launch`. Returns itself.
+
+        A run that ended before its first step begins at the beginning. Raises RunError when it is still running or
+        finished, or there is no complete checkpoint to go on from.
         """
         if not (status := self.status).ended:
             raise RunError(f"The run {self.id} is {status.state}: stop it first, or wait for its end.")
@@ -230,15 +234,44 @@ class Run:
             )
         if self.is_alive:
             raise RunError(f"The processes of the run {self.id} are still leaving: try again in a moment.")
-        if disk.newest_checkpoint(self.checkpoints) is None:
+        if not self._has_a_start():
             raise RunError(
                 f"There is nothing to resume: no complete checkpoint in {self.checkpoints}. Launch it anew."
             )
         try:
-            supervisor.start(self.folder, resume=True)
+            supervisor.start(self.folder, resume=True, queue=queue)
         except OSError as error:
             raise RunError(f"The run {self.id} was not resumed: {error}") from error
         return self
+
+    def settings_for_copy(self, **changes: Any) -> SFTConfig:
+        """The settings of a copy of this run, with changes. A `save_path` or `ckpt_path` of its own gets a free name
+        beside it, so that the copy overwrites nothing, and `load_checkpoint` is off unless the changes say otherwise."""
+        from sftkit.runs.copies import settings_for_copy
+
+        return settings_for_copy(self.config, Path(self.record.get("cwd") or "."), changes)
+
+    def duplicate(self, queue: bool = False, runs_dir: str | Path | None = None, **changes: Any) -> Run:
+        """Launch a new run with this one's settings and `changes` (learning_rate=1e-5, …), beside this one or in `runs_dir`.
+
+        Where this run saves outside its folder, the copy saves under a free name beside it: see `settings_for_copy`.
+        Raises ConfigError and LaunchError as `launch` does.
+        """
+        from sftkit.runs.launcher import launch
+
+        config = self.settings_for_copy(**changes)
+        return launch(config, runs_dir or self.folder.parent, queue, copied_from=self.id)
+
+    def delete(self, confirm: str = "", *, keep_model: bool = False, outside: bool = False) -> Deleted:
+        """Delete the run's folder. Asked twice: without `confirm=run.id` it only says what would go, as a RunError.
+
+        `keep_model` leaves the model where it is. What save_path and ckpt_path put elsewhere stays, unless `outside` is
+        true and no other run beside this one names those places. A run that waits in the queue is taken out of it; one
+        that runs is not deleted (RunError).
+        """
+        from sftkit.runs.deletion import delete
+
+        return delete(self, confirm, keep_model=keep_model, outside=outside)
 
     def __repr__(self) -> str:
         status = self.status
@@ -266,69 +299,12 @@ def load_run(path: str | Path) -> Run:
     return Run(path)
 
 
-def list_runs(runs_dir: str | Path = "runs") -> pd.DataFrame:
-    """The runs under `runs_dir`, newest first: id, state, step, total_steps, loss (last), created, model, dataset,
-    seconds (from creation to the last word), size (bytes on disk)."""
-    columns = ["id", "state", "step", "total_steps", "loss", "created", "model", "dataset", "seconds", "size"]
-    runs = []
-    for path in Path(runs_dir).glob(f"*/{disk.RUN}"):
-        with suppress(RunNotFound):  # deleted since
-            runs.append(Run(path.parent))
-    table = pd.DataFrame([_row(run) for run in runs], columns=columns)
-    return table.sort_values(["created", "id"], ascending=False, ignore_index=True)
-
-
-def _row(run: Run) -> dict[str, Any]:
-    status, record = run.status, run.record
-    settings = _settings_of(record)
-    return {
-        "id": run.id,
-        "state": status.state,
-        "step": status.step,
-        "total_steps": status.total_steps,
-        "loss": _last_loss(run.folder / disk.METRICS),
-        "created": record.get("created", ""),
-        "model": settings.get("pretrain", ""),
-        "dataset": settings.get("dataset", ""),
-        "seconds": max(0.0, status.updated - _unix(record.get("created"))),
-        "size": _size(run.folder),
-    }
-
-
 def _settings_of(record: dict[str, Any]) -> dict[str, Any]:
     """The settings to show; none of a damaged run.json, so that one bad folder does not hide the others."""
     return settings if isinstance(settings := record.get("config"), dict) else {}
 
 
-def _number(value: Any) -> float:
-    return float(value) if isinstance(value, (int, float)) and math.isfinite(value) else 0.0
-
-
-def _last_loss(path: Path) -> float:
-    points = disk.parse(disk.tail(path, 50).encode().splitlines())
-    return next((point["loss"] for point in reversed(points) if point.get("loss") is not None), float("nan"))
-
-
-def _unix(created: Any) -> float:
-    try:
-        return datetime.fromisoformat(created).timestamp()
-    except (TypeError, ValueError):
-        return float("inf")
-
-
-def _size(folder: Path) -> int:
-    """Bytes of all files below; files that vanish meanwhile (a checkpoint is renamed) count nothing."""
-    total = 0
-    for parent, _, names in os.walk(folder):
-        for name in names:
-            try:
-                total += os.lstat(os.path.join(parent, name)).st_size
-            except OSError:
-                continue
-    return total
-
-
 def _not_found(folder: Path) -> str:
-    siblings = sorted(path.parent.name for path in folder.parent.glob(f"*/{disk.RUN}"))
+    siblings = sorted(path.name for path in disk.run_folders(folder.parent))
     there = f" Newest there: {', '.join(siblings[-3:])}." if siblings else ""
     return f"There is no run at {folder}: it holds no {disk.RUN}.{there}"

@@ -17,7 +17,7 @@ import pytest
 from jupyter_client.manager import start_new_kernel
 
 from sftkit.runs import load_run, process
-from sftkit.runs.run import GONE
+from sftkit.runs.standing import GONE
 
 
 def ranks(run) -> list[psutil.Process]:

@@ -16,7 +16,8 @@ from sftkit.config import SFTConfig
 from sftkit.errors import LaunchError, RunError, RunNotFound
 from sftkit.runs import folder as disk
 from sftkit.runs import launch, list_runs, load_run, process
-from sftkit.runs.run import GONE, METRICS
+from sftkit.runs.run import METRICS
+from sftkit.runs.standing import BROKE_OFF, GONE, RESTARTED
 
 
 def written(folder, state="running", **record):
@@ -101,6 +102,8 @@ def test_resume_is_refused_while_running_and_without_a_checkpoint(fake_launch):
     run = fake_launch(steps=1000)
     with pytest.raises(RunError, match=r"is (starting|running): stop it first"):
         run.resume()
+    while run.status.step < 1 or run.metrics().empty:
+        time.sleep(0.02)
     run.kill()
     with pytest.raises(RunError, match="no complete checkpoint"):
         run.resume()
@@ -158,8 +161,8 @@ def test_a_pid_used_again_by_another_process_is_not_the_run(tmp_path):
     assert (
         written(tmp_path / "later", **me | {"pid_mark": f"{boot}:{int(ticks) - 1}"}).status.state == "failed"
     )
-    rebooted = me | {"pid_mark": f"another-boot:{ticks}"}
-    assert written(tmp_path / "rebooted", **rebooted).status.state == "failed"
+    rebooted = written(tmp_path / "rebooted", **me | {"pid_mark": f"another-boot:{ticks}"}).status
+    assert (rebooted.state, rebooted.reason) == ("failed", RESTARTED.format(state="running"))
     started_before = {key: me[key] for key in ("pid", "host")} | {"pid_started": me["pid_started"] - 60}
     assert written(tmp_path / "clock", **started_before).status.state == "failed"
 
@@ -174,7 +177,7 @@ def test_a_launch_that_broke_off_is_not_queued_for_ever(tmp_path):
     assert run.status.state == "queued"
     told = disk.read_json(run.folder / "status.json")
     disk.write_json(run.folder / "status.json", told | {"updated": time.time() - 60})
-    assert (run.status.state, run.status.reason) == ("failed", GONE)
+    assert (run.status.state, run.status.reason) == ("failed", BROKE_OFF)
 
 
 def test_a_zombie_does_not_live():
@@ -194,7 +197,8 @@ def test_a_run_of_another_machine_is_known_by_its_heartbeat(tmp_path):
         run.kill()
     told = disk.read_json(run.folder / "status.json")
     disk.write_json(run.folder / "status.json", told | {"updated": time.time() - 3600})
-    assert run.status.state == "failed"
+    assert (run.status.state, run.status.reason) == ("failed", "no word from another-machine for 60 minutes")
+    assert run.diagnosis.cause == "machine_silent"
 
 
 @pytest.mark.parametrize("state", ["finished", "stopped", "failed"])
@@ -251,7 +255,10 @@ def test_list_runs(tmp_path, fake_launch):
     run.wait(20)
     (tmp_path / "runs" / "notes").mkdir()
     table = list_runs(tmp_path / "runs")
-    assert list(table.columns) == "id state step total_steps loss created model dataset seconds size".split()
+    names = (
+        "id state step total_steps loss eval_loss created model dataset seconds size checkpoints reason why"
+    )
+    assert list(table.columns) == names.split()
     row = table.iloc[0]
     assert (row["id"], row["state"], row["step"], row["loss"]) == (
         run.id,
