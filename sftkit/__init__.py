@@ -27,7 +27,7 @@ _HOME = {
     **dict.fromkeys("Rating RatingStore".split(), "sftkit.ratings"),
     **dict.fromkeys("Judge ReferenceJudge".split(), "sftkit.judging"),
     **dict.fromkeys("Estimate Report agreement win_rate".split(), "sftkit.report"),
-    **dict.fromkeys("ComparisonGrid LaunchForm LossCurves RunMonitor set_language".split(), "sftkit.widgets"),
+    **dict.fromkeys("ComparisonGrid LaunchForm LossCurves RunMonitor RunsTable TokenLens set_language".split(), "sftkit.widgets"),
 }
 
 __all__ = sorted([*_HOME, "__version__"])
@@ -78,4 +78,6 @@ if TYPE_CHECKING:  # for editors: the same names, statically
     from sftkit.widgets import LaunchForm as LaunchForm
     from sftkit.widgets import LossCurves as LossCurves
     from sftkit.widgets import RunMonitor as RunMonitor
+    from sftkit.widgets import RunsTable as RunsTable
+    from sftkit.widgets import TokenLens as TokenLens
     from sftkit.widgets import set_language as set_language

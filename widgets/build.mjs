@@ -1,14 +1,15 @@
-// Bundles src/grid.ts and src/grid.css into ../sftkit/widgets/static, which is committed: `npm run build`.
+// Bundles each widget, src/NAME.ts and src/NAME.css, into ../sftkit/widgets/static, which is committed: `npm run build`.
 // With an argument, writes there instead (the test that the committed bundle is fresh does so).
 import { build } from "esbuild";
 import { dirname, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 
+const WIDGETS = ["grid", "lens", "runs"];
 const here = dirname(fileURLToPath(import.meta.url));
 
 await build({
   absWorkingDir: here, // so that no path of the machine gets into the bundle
-  entryPoints: ["src/grid.ts", "src/grid.css"],
+  entryPoints: WIDGETS.flatMap((name) => [`src/${name}.ts`, `src/${name}.css`]),
   outdir: resolve(process.argv[2] ?? resolve(here, "../sftkit/widgets/static")),
   bundle: true,
   minify: true,

@@ -7,6 +7,7 @@ them all takes ten times as long and as much memory as the file has. The trainer
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -15,6 +16,7 @@ import numpy as np
 
 from sftkit.data import text_files
 from sftkit.data.text_files import Row, RowList
+from sftkit.errors import DataError
 
 HEAD = 1_000  # rows that tell the columns
 PIECE = 2**26  # bytes
@@ -35,8 +37,13 @@ class LineIndex:
 
     @property
     def columns(self) -> list[str]:
-        """Every name that one of the first HEAD rows has; a later row may have more."""
-        return RowList(self.take(range(min(HEAD, len(self))))).columns
+        """Every name that one of the first HEAD rows has; a later row may have more. A faulty row has none: it is told
+        when it is taken."""
+        rows: list[Row] = []
+        for number in range(min(HEAD, len(self))):
+            with suppress(DataError):
+                rows += self.take([number])
+        return RowList(rows).columns
 
     def take(self, numbers: Sequence[int]) -> list[Row]:
         """The rows of these numbers (0 = the first). Raises `DataError` with the line that is no JSON object."""

@@ -10,6 +10,8 @@ _HOME = {
     "LaunchForm": "launch_form",
     "LossCurves": "loss_curves",
     "RunMonitor": "run_monitor",
+    "RunsTable": "runs_table",
+    "TokenLens": "token_lens",
     "label": "labels",
     "set_language": "labels",
 }

@@ -11,6 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 STATIC = ROOT / "sftkit/widgets/static"
+FILES = {f"{name}.{kind}" for name in ("grid", "lens", "runs") for kind in ("js", "css")}
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +36,7 @@ def test_the_committed_bundle_is_fresh(build, sources):
     build.npm("run", "build", cwd=sources)
     made = {path.name: path.read_bytes() for path in (sources.parent / "sftkit/widgets/static").iterdir()}
     committed = {name: (STATIC / name).read_bytes() for name in made}
-    assert set(made) == {"grid.js", "grid.css"}
+    assert set(made) == FILES
     assert made == committed, "run `make widgets` and commit sftkit/widgets/static"
 
 
@@ -44,7 +45,7 @@ def test_the_browser_half_passes_its_tests(build, sources):
 
 
 def test_the_bundle_is_small_and_names_no_machine():
-    texts = {name: (STATIC / name).read_text(encoding="utf-8") for name in ("grid.js", "grid.css")}
+    texts = {name: (STATIC / name).read_text(encoding="utf-8") for name in FILES}
     assert sum(len(text.encode()) for text in texts.values()) < 150_000
     for text in texts.values():
         assert "node_modules" not in text and str(ROOT) not in text and "@import" not in text

@@ -1,6 +1,10 @@
 // What the page and the kernel say to each other. Answers are known here as "a" (left) and "b" (right) only: which
 // model stands where is known to the kernel alone.
 
+import { Questions, type Model } from "./kernel";
+
+export { Unreachable, type Model } from "./kernel";
+
 export type Side = "a" | "b";
 export type Verdict = Side | "tie";
 export const SIDES: readonly Side[] = ["a", "b"];
@@ -72,28 +76,12 @@ export type Request =
   | { kind: "row"; row: number }
   | ({ kind: "vote" } & Vote);
 
-/** The part of anywidget's model that is used here. */
-export interface Model {
-  get(name: string): unknown;
-  send(content: unknown): void;
-  on(event: string, handler: (message: any) => void): void;
-  off(event: string, handler: (message: any) => void): void;
-}
-
-/** No kernel is behind this view any more. */
-export class Unreachable extends Error {}
-
-/** Questions to the kernel, each answered by one message that carries its number. */
+/** What the grid asks, each with its answer; a vote that another view cast is told unasked. */
 export class Kernel {
-  private readonly name = Math.random().toString(36).slice(2); // of this view: another one may show the same widget
-  private readonly waiting = new Map<string, { done: (reply: any) => void; failed: (error: Error) => void }>();
-  private count = 0;
+  private readonly questions: Questions<Request>;
 
-  constructor(
-    private readonly model: Model,
-    private readonly savedElsewhere: (saved: Saved) => void,
-  ) {
-    model.on("msg:custom", this.receive);
+  constructor(model: Model, savedElsewhere: (saved: Saved) => void) {
+    this.questions = new Questions(model, (message) => "state" in message && savedElsewhere(message as Saved));
   }
 
   ask(request: { kind: "hello" }): Promise<Setup>;
@@ -101,30 +89,10 @@ export class Kernel {
   ask(request: { kind: "row"; row: number }): Promise<Comparison>;
   ask(request: { kind: "vote" } & Vote): Promise<Saved>;
   ask(request: Request): Promise<unknown> {
-    const ask = `${this.name}:${++this.count}`;
-    return new Promise((done, failed) => {
-      this.waiting.set(ask, { done, failed });
-      try {
-        this.model.send({ ...request, ask });
-      } catch {
-        failed(new Unreachable()); // after a restart of the kernel
-      }
-    });
+    return this.questions.ask(request);
   }
 
   close(): void {
-    this.model.off("msg:custom", this.receive);
-    this.waiting.clear();
+    this.questions.close();
   }
-
-  private readonly receive = (message: { ask?: string; error?: string }): void => {
-    const question = this.waiting.get(message.ask ?? "");
-    if (!question) {
-      if ("state" in message) this.savedElsewhere(message as unknown as Saved);
-      return;
-    }
-    this.waiting.delete(message.ask ?? "");
-    if (message.error === undefined) question.done(message);
-    else question.failed(new Error(message.error));
-  };
 }

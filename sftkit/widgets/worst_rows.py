@@ -1,0 +1,76 @@
+"""The rows of the highest loss, for TokenLens: while training (`Run.row_losses`), and measured on demand under the model
+before and after (`Run.score_rows`, `Run.row_scores`)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from sftkit.errors import RunError
+from sftkit.runs import folder as disk
+
+KEYS = ["source", "row"]
+# The columns to sort by; "change" is what training did while it ran, "gain" what it did by the measurement.
+COLUMNS = ("first_loss", "last_loss", "change", "base_loss", "tuned_loss", "gain")
+PREFERRED = ("tuned_loss", "last_loss", "base_loss", "first_loss")
+SCORE, SCORES = "score.json", "row_scores.parquet"
+
+
+def offered(run: Any) -> dict[str, bool]:
+    """Whether the losses of rows can be shown, and be measured."""
+    return {"shown": hasattr(run, "row_losses"), "measured": hasattr(run, "score_rows")}
+
+
+def table(run: Any, by: str | None = None, limit: int = 50) -> pd.DataFrame:
+    """The `limit` rows with the highest value of the column `by` (one of COLUMNS; None: the best there is).
+
+    Columns: source, row (from 1), tokens, and those of COLUMNS that are known, in nats a trained token; `change` and
+    `gain` are later minus earlier loss, so their highest rows became worse. `attrs`: `by`, `columns`, `of` (rows that
+    have a loss). Raises `RunError` when no loss is recorded, or `by` is not among them.
+    """
+    found = _merged(run)
+    columns = [name for name in COLUMNS if name in found]
+    if not columns:
+        raise RunError("This run recorded no losses of rows.")
+    by = by or next(name for name in PREFERRED if name in columns)
+    if by not in columns:
+        raise RunError(f"There is no {by!r}; there are {', '.join(columns)}.")
+    known = found.dropna(subset=[by])
+    worst = known.nlargest(limit, by)[[*KEYS, "tokens", *columns]].reset_index(drop=True)
+    worst.attrs = {"by": by, "columns": columns, "of": len(known)}
+    return worst
+
+
+def _merged(run: Any) -> pd.DataFrame:
+    parts = [part for name in ("row_losses", "row_scores") if (part := _read(run, name)) is not None]
+    if not parts:
+        return pd.DataFrame(columns=KEYS)
+    found = parts[0]
+    if len(parts) > 1:
+        found = parts[0].merge(parts[1], on=KEYS, how="outer", suffixes=("_trained", ""))
+        found["tokens"] = found["tokens"].fillna(found["tokens_trained"]).astype(int)
+    for name, later, earlier in (("change", "last_loss", "first_loss"), ("gain", "tuned_loss", "base_loss")):
+        if later in found and earlier in found:
+            found = found.assign(**{name: found[later] - found[earlier]})
+    return found
+
+
+def _read(run: Any, name: str) -> pd.DataFrame | None:
+    """A table of the run's; None where it has none."""
+    if not hasattr(run, name) or (name == "row_scores" and not (run.folder / SCORES).is_file()):
+        return None
+    found = getattr(run, name)()
+    return None if found.empty else found
+
+
+def score(run: Any) -> None:
+    """Start the measurement, in a process of its own. Raises `RunError` when it cannot be."""
+    if not offered(run)["measured"]:
+        raise RunError("Only the rows of a run can be measured under its model before and after.")
+    run.score_rows()
+
+
+def progress(run: Any) -> dict[str, Any] | None:
+    """What score.json says of the measurement; None where there is none."""
+    return None if run is None else disk.read_json(run.folder / SCORE) or None

@@ -1,0 +1,51 @@
+// Questions to the kernel, for whatever widget.
+
+/** The part of anywidget's model that is used here. */
+export interface Model {
+  get(name: string): unknown;
+  send(content: unknown): void;
+  on(event: string, handler: (message: any) => void): void;
+  off(event: string, handler: (message: any) => void): void;
+}
+
+/** No kernel is behind this view any more. */
+export class Unreachable extends Error {}
+
+/** Each question is answered by one message that carries its number. `unasked` gets all other messages. */
+export class Questions<Request extends object> {
+  private readonly name = Math.random().toString(36).slice(2); // of this view: another one may show the same widget
+  private readonly waiting = new Map<string, { done: (reply: any) => void; failed: (error: Error) => void }>();
+  private count = 0;
+
+  constructor(
+    private readonly model: Model,
+    private readonly unasked: (message: any) => void = () => {},
+  ) {
+    model.on("msg:custom", this.receive);
+  }
+
+  ask<Reply>(request: Request): Promise<Reply> {
+    const ask = `${this.name}:${++this.count}`;
+    return new Promise((done, failed) => {
+      this.waiting.set(ask, { done, failed });
+      try {
+        this.model.send({ ...request, ask });
+      } catch {
+        failed(new Unreachable()); // after a restart of the kernel
+      }
+    });
+  }
+
+  close(): void {
+    this.model.off("msg:custom", this.receive);
+    this.waiting.clear();
+  }
+
+  private readonly receive = (message: { ask?: string; error?: string }): void => {
+    const question = this.waiting.get(message.ask ?? "");
+    if (!question) return this.unasked(message);
+    this.waiting.delete(message.ask ?? "");
+    if (message.error === undefined) question.done(message);
+    else question.failed(new Error(message.error));
+  };
+}
