@@ -21,6 +21,7 @@ _HOME = {
         "ReportError".split(),
         "sftkit.errors",
     ),
+    **dict.fromkeys("Translation translate".split(), "sftkit.command"),
     "tokenized": "sftkit.data",
     **dict.fromkeys("Finding Run launch list_runs load_run preflight".split(), "sftkit.runs"),
     **dict.fromkeys("Generations generate".split(), "sftkit.generation"),
@@ -46,6 +47,8 @@ def __dir__() -> list[str]:
 
 
 if TYPE_CHECKING:  # for editors: the same names, statically
+    from sftkit.command import Translation as Translation
+    from sftkit.command import translate as translate
     from sftkit.config import SFTConfig as SFTConfig
     from sftkit.data import tokenized as tokenized
     from sftkit.errors import ConfigError as ConfigError

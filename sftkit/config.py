@@ -9,15 +9,15 @@ OpenRLHF launch script, so that a script can be pasted (`SFTConfig.from_command`
 
 from __future__ import annotations
 
-import difflib
-import re
+import warnings
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from sftkit import command
+from sftkit.complaints import fault_of
+from sftkit.complaints import nearest as nearest
 from sftkit.conflicts import conflicts, split_sources
-from sftkit.errors import ConfigError, Fault
+from sftkit.errors import ConfigError
 
 GROUPS = ("model", "data", "batch", "optimizer", "deepspeed", "saving", "lora", "hardware")
 
@@ -199,6 +199,15 @@ class SFTConfig(BaseModel):
         "Trackers that get the metrics too: tensorboard, wandb, mlflow; keys come from the environment.",
     )
 
+    sample_prompts: int = _setting(
+        3,
+        "saving",
+        "Prompts that are answered at each checkpoint and at the end, drawn with the seed from the eval set, else from the training set; 0: none.",
+        unit="rows",
+        ge=0,
+    )
+    sample_tokens: int = _setting(64, "saving", "Longest of these answers.", unit="tokens", ge=1)
+
     # lora
     lora_rank: int = _setting(0, "lora", "Rank of the LoRA matrices; 0: all weights are trained.", ge=0)
     lora_alpha: int = _setting(16, "lora", "Scale of the LoRA update (alpha / rank).", ge=1)
@@ -259,7 +268,7 @@ class SFTConfig(BaseModel):
         try:
             super().__init__(**settings)
         except ValidationError as error:
-            faults = [_fault(detail) for detail in error.errors()]
+            faults = [fault_of(detail, type(self).model_fields) for detail in error.errors()]
             bad = {str(detail["loc"][0]) for detail in error.errors() if detail["loc"]}
             # What depends on several settings is looked at too, as far as those settings are sound.
             sound = {
@@ -302,19 +311,48 @@ class SFTConfig(BaseModel):
 
     @classmethod
     def from_command(cls, text: str) -> SFTConfig:
-        """The settings of a pasted launch command: OpenRLHF `train_sft` (old and dotted flags), TRL, or sftkit's own.
+        """The settings of a pasted launch command or YAML file: OpenRLHF `train_sft` (the flags of every version), TRL,
+        LLaMA-Factory, or sftkit's own. `sk.translate` explains it flag by flag.
 
-        What an OpenRLHF script leaves out gets OpenRLHF's default, else sftkit's own. Flags that sftkit has no
-        setting for are named in a warning; unknown ones raise `ConfigError`, all at once.
+        What the command leaves out is as its program has it, else sftkit's default. Flags that sftkit has no setting
+        for are named in a warning; unknown ones raise `ConfigError`, all at once.
         """
-        return cls(**command.parse(text))
+        from sftkit import command  # it leans on this module
+
+        found = command.translate(text)
+        if found.faults:
+            raise ConfigError(list(found.faults))
+        if found.unused:
+            warnings.warn(f"sftkit has no setting for {', '.join(found.unused)}; left out.", stacklevel=2)
+        return cls(**found.settings)
 
     def to_command(self, target: str = "sftkit") -> str:
-        """These settings as a shell command for `target`: "sftkit", "openrlhf==0.8.9", "openrlhf==0.11" or "trl"."""
-        settings = self.to_dict()
-        if target == "sftkit":  # our own defaults need no flag
-            settings = {name: settings[name] for name in self.changed()}
-        return command.write(settings, target, processes=self.processes)
+        """These settings as a shell command for `target`: "sftkit", "openrlhf==0.8.9", "openrlhf==0.11" or "trl".
+
+        What the target cannot say stands in comment lines below; `command.write(config, target).left_out` lists it.
+        """
+        from sftkit import command
+
+        return command.write(self, target).text
+
+    def to_trl_python(self) -> str:
+        """These settings as a Python script that trains with TRL; what TRL does not do is told in its comments."""
+        from sftkit.command.trl_python import trl_python
+
+        return trl_python(self).text
+
+    def to_yaml(self) -> str:
+        """The settings that differ from their defaults as YAML, one a line; `SFTConfig.from_yaml` takes them back."""
+        from sftkit.command.yaml_text import dump
+
+        return dump(self.changed())
+
+    @classmethod
+    def from_yaml(cls, text: str) -> SFTConfig:
+        """A config from `to_yaml`'s text. Raises `ConfigError` for what is no YAML, unknown names and faulty values."""
+        from sftkit.command.yaml_text import load
+
+        return cls(**load(text))
 
     # derived figures
 
@@ -337,47 +375,3 @@ class SFTConfig(BaseModel):
         """Micro-batches that one process adds up for an optimizer step (at least 1). With packing, their number depends
         on the rows of each step."""
         return max(1, self.train_batch_size // (self.micro_train_batch_size * (processes or self.processes)))
-
-
-def nearest(name: str, names: Any) -> str:
-    """The words " Did you mean 'x'?" for the nearest of `names`, or nothing."""
-    close = _close(name, names)
-    return f"Did you mean {close!r}?" if close else ""
-
-
-def _close(name: object, names: Any) -> str:
-    return next(iter(difflib.get_close_matches(str(name), list(names), n=1, cutoff=0.5)), "")
-
-
-# What pydantic calls a fault -> what a user reads after the value.
-_WORDS = {
-    **dict.fromkeys(("int_parsing", "int_type", "int_from_float"), "is no whole number"),
-    **dict.fromkeys(("float_parsing", "float_type", "finite_number"), "is no number"),
-    **dict.fromkeys(("bool_parsing", "bool_type"), "is neither true nor false"),
-    "string_type": "is no text",
-    "tuple_type": "is no list",
-    "greater_than_equal": "is too small: at least {ge}",
-    "greater_than": "is too small: more than {gt}",
-    "less_than_equal": "is too large: at most {le}",
-    "literal_error": "is none of {expected}",
-}
-
-
-def _fault(detail: dict[str, Any]) -> Fault:
-    """One of pydantic's complaints in the user's words."""
-    field = ".".join(str(part) for part in detail["loc"])
-    value = detail.get("input")
-    if detail["type"] == "extra_forbidden":
-        close = _close(field, SFTConfig.model_fields)
-        return Fault(field, "there is no such setting.", nearest(field, SFTConfig.model_fields), {close: value} if close else {})  # fmt: skip
-    if detail["type"] == "missing":
-        return Fault(field, "is needed.", SFTConfig.model_fields[field].description or "")
-    if detail["type"] == "string_too_short":
-        return Fault(field, "is empty.", SFTConfig.model_fields[field].description or "")
-    context = detail.get("ctx", {})
-    words = _WORDS.get(detail["type"], f"will not do: {detail['msg'].lower()}")
-    bound = next((context[kind] for kind in ("ge", "le") if kind in context), None)
-    mend = {field: bound} if isinstance(bound, int) else {}  # of a rate's bounds nobody means one
-    if close := _close(value, re.findall(r"'(.+?)'", str(context.get("expected", "")))):
-        mend = {field: close}
-    return Fault(field, f"{value!r} {words.format(**context)}.", mend=mend)

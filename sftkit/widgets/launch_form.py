@@ -247,10 +247,16 @@ class LaunchForm(VBox):
     def _fill_from(self, text: str) -> Iterator[tuple[str, str]]:
         """Enter a command's settings, faulty ones too as far as their inputs can show them; what there is to say."""
         try:
-            settings = command.parse(text)
+            found = command.translate(text)
         except ConfigError as error:
             yield from (("stop", str(fault)) for fault in error.faults)
             return
+        if found.faults:
+            yield from (("stop", str(fault)) for fault in found.faults)
+            return
+        if found.unused:
+            yield "warn", f"sftkit has no setting for {', '.join(found.unused)}; left out."
+        settings = found.settings
         faults = []
         try:
             settings = SFTConfig(**settings).to_dict()

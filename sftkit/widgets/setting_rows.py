@@ -17,6 +17,7 @@ from sftkit.runs import Finding
 from sftkit.widgets.labels import label, language
 
 PATHS = frozenset({"pretrain", "dataset", "eval_dataset", "save_path", "ckpt_path"})
+VERBATIM = frozenset({"input_template"})  # blanks at its ends count; a line break is typed, and shown, as \\n
 SUGGESTED = 40  # names offered at a time
 FEW = 5  # whole numbers of so small a range are chosen from a list
 
@@ -74,6 +75,8 @@ class SettingRow(Box):
             return value
         if self.empty:
             return None if self.optional else self._default
+        if self.name in VERBATIM:
+            return value.replace("\\n", "\n")
         return from_text(value.strip(), self._kind)
 
     @setting.setter
@@ -81,7 +84,8 @@ class SettingRow(Box):
         if isinstance(self.input, (Dropdown, Checkbox)):
             self.input.value = from_text(value, self._kind) if isinstance(value, str) else value
         else:
-            self.input.value = "" if value is None else as_text(value)
+            text = "" if value is None else as_text(value)
+            self.input.value = text.replace("\n", "\\n") if self.name in VERBATIM else text
 
     def show(self, findings: list[Finding]) -> None:
         """Findings beside the field, each with its fix as a button; help is always there."""
