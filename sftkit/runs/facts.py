@@ -1,4 +1,4 @@
-"""What run.json says of the data: path, SHA-256, rows and split of every source.
+"""What run.json says of what a run stands on: path, SHA-256, rows and split of every source; the model; the machine.
 
     python -m sftkit.runs.facts RUN_DIR      # large files: read beside the training, by a process of the run
 
@@ -7,7 +7,9 @@ Reading gigabytes takes longer than a launch may, so `launch` fills in small fil
 
 from __future__ import annotations
 
+import hashlib
 import os
+import platform
 import sys
 from pathlib import Path
 from typing import Any
@@ -16,8 +18,10 @@ from sftkit.config import SFTConfig
 from sftkit.data import file_facts
 from sftkit.data.fingerprint import size_of
 from sftkit.data.reading import named_sources
+from sftkit.data.vocabulary import FILES
 from sftkit.errors import DataError
 from sftkit.runs import folder as disk
+from sftkit.runs import hardware, identity
 
 AT_ONCE = 32 * 2**20  # bytes that are read while the user waits
 
@@ -36,6 +40,39 @@ def _entry(source: str, split: str, wanted: str | None) -> dict[str, Any]:
     small = Path(source).exists() and size_of(source, wanted) <= AT_ONCE
     facts = file_facts(source, wanted) if small else {"path": source, "sha256": None, "rows": None}
     return {**facts, "split": split}
+
+
+def of_model(pretrain: str) -> dict[str, str]:
+    """`path`, a digest of the weights (`identity.of_model`) and one of the tokenizer's files; a hub id has neither."""
+    folder = Path(pretrain)
+    if not folder.is_dir():
+        return {"path": pretrain, "weights": "", "tokenizer": ""}
+    digest = hashlib.sha256()
+    for name in FILES:
+        if (folder / name).is_file():
+            digest.update(f"{name} ".encode() + (folder / name).read_bytes())
+    return {"path": pretrain, "weights": identity.of_model(pretrain), "tokenizer": digest.hexdigest()}
+
+
+def of_machine() -> dict[str, Any]:
+    """The machine that launches: `cpu`, `cores` (that a run may use), `memory_mb`, `gpus` (names), `system`."""
+    _, total = hardware.memory()
+    return {
+        "cpu": _cpu_name(),
+        "cores": hardware.cpu_cores(),
+        "memory_mb": total // hardware.MB,
+        "gpus": [gpu.name for gpu in hardware.gpus()],
+        "system": f"{platform.system()} {platform.release()}",
+    }
+
+
+def _cpu_name() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.processor() or platform.machine())
 
 
 def fill_in(folder: Path) -> None:

@@ -80,6 +80,8 @@ def _record(config: SFTConfig, folder: Path) -> dict[str, Any]:
         "versions": _versions(),
         "git_commit": _git_commit(cwd),
         "data": facts.of_config(config),
+        "model": facts.of_model(config.pretrain),
+        "machine": facts.of_machine(),
         "gpus": list(config.gpus or ()),
         "processes": config.processes,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
