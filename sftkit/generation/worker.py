@@ -21,7 +21,7 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM, GenerationConfig, set_seed
 
-from sftkit.data import ChatTemplate, Vocabulary
+from sftkit.data import ChatTemplate, Vocabulary, asking
 from sftkit.generation.prompts import choose_templates
 
 PARENT = os.getppid()
@@ -65,9 +65,8 @@ def answer_all(
     dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
     model = AutoModelForCausalLM.from_pretrained(entry["path"], dtype=dtype).to(device).eval()
     chat = ChatTemplate.build(template[0], vocabulary)
-    eos = end_tokens(model, vocabulary, chat)
-    pad = vocabulary.id(vocabulary.tokens.get("pad_token"))
-    pad = pad if pad is not None else min(eos, default=0)
+    eos = asking.end_tokens(named_ends(model), vocabulary, chat)
+    pad = asking.padding(vocabulary, eos)
     # our own settings only: a model's generation_config may carry sampling or penalties nobody asked for
     model.generation_config = GenerationConfig(eos_token_id=sorted(eos) or None, pad_token_id=pad)
     stamp = {
@@ -82,19 +81,13 @@ def answer_all(
         outputs = answer_batch(model, [ids for _, ids in batch], pad, job["sampling"], device)
         seconds = (time.perf_counter() - started) / len(batch)
         for (prompt_id, _), new in zip(batch, outputs, strict=True):
-            yield stamp | decode(new, eos, vocabulary) | {"prompt_id": prompt_id, "seconds": seconds}
+            yield stamp | asking.answer(new, eos, vocabulary) | {"prompt_id": prompt_id, "seconds": seconds}
 
 
-def end_tokens(model: Any, vocabulary: Vocabulary, chat: ChatTemplate) -> set[int]:
-    """Every token that ends an answer: the tokenizer's, the template's, and those that the model's files name."""
+def named_ends(model: Any) -> Any:
+    """The end of an answer as the model's own files name it."""
     named = model.generation_config.eos_token_id if model.generation_config else None
-    named = named if named is not None else model.config.eos_token_id
-    listed = named if isinstance(named, (list, tuple)) else [named]
-    return {
-        token
-        for token in [*listed, vocabulary.id(vocabulary.eos), vocabulary.id(chat.end.strip())]
-        if token is not None
-    }
+    return named if named is not None else model.config.eos_token_id
 
 
 def batches(
@@ -103,9 +96,7 @@ def batches(
     """Lists of (prompt_id, token ids), prompts of similar length together so that padding is small."""
     ids = []
     for prompt in prompts:
-        text = chat.render(prompt["messages"], add_generation_prompt=True)
-        # the template has written BOS where it belongs
-        ids.append((prompt["prompt_id"], vocabulary.tokenizer.encode(text, add_special_tokens=False).ids))
+        ids.append((prompt["prompt_id"], asking.prompt_ids(prompt["messages"], vocabulary, chat)))
     ids.sort(key=lambda pair: -len(pair[1]))
     for start in range(0, len(ids), size):
         yield ids[start : start + size]
@@ -135,18 +126,6 @@ def answer_batch(
         **chosen,
     )
     return out[:, width:].tolist()
-
-
-def decode(new: list[int], eos: set[int], vocabulary: Vocabulary) -> dict[str, Any]:
-    """Response text up to the end token. Without one it was cut by the limit, and says so."""
-    end = next((i for i, token in enumerate(new) if token in eos), None)
-    kept = new if end is None else new[:end]
-    text = vocabulary.tokenizer.decode(kept, skip_special_tokens=True)
-    return {
-        "response": text.strip(),
-        "finish_reason": "length" if end is None else "stop",
-        "tokens": len(kept),
-    }
 
 
 def fingerprint(path: str, config: Any) -> str:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from sftkit.runs.deletion import Deleted
     from sftkit.runs.hardware import Meter, RunUse
 
+SAMPLES = ("step", "prompt", "response", "reference", "task", "source", "row")
 METRICS = (
     "step", "epoch", "loss", "learning_rate", "grad_norm", "tokens", "tokens_per_second", "seconds", "memory_mb",
     "eval_loss", "eval_loss_by_task",
@@ -137,6 +138,12 @@ class Run:
     def row_losses(self) -> pd.DataFrame:
         """Every row trained so far: source, row, times (trained), tokens, first_loss, last_loss; in the data's order."""
         return row_losses.row_losses(self.folder)
+
+    def samples(self) -> pd.DataFrame:
+        """The answers to the fixed prompts at each checkpoint, a row each, in the columns SAMPLES and what else there is."""
+        lines, _ = disk.read_lines(self.folder / disk.SAMPLES)
+        named = dict.fromkeys([*SAMPLES, *(name for line in lines for name in line)])
+        return pd.DataFrame(lines, columns=list(named))
 
     def log(self, tail: int = 200) -> str:
         """The last `tail` lines of what the run has printed."""
@@ -249,7 +256,8 @@ class Run:
         beside it, so that the copy overwrites nothing, and `load_checkpoint` is off unless the changes say otherwise."""
         from sftkit.runs.copies import settings_for_copy
 
-        return settings_for_copy(self.config, Path(self.record.get("cwd") or "."), changes)
+        beside = [disk.read_json(folder / disk.RUN) for folder in disk.run_folders(self.folder.parent)]
+        return settings_for_copy(self.config, Path(self.record.get("cwd") or "."), changes, beside)
 
     def duplicate(self, queue: bool = False, runs_dir: str | Path | None = None, **changes: Any) -> Run:
         """Launch a new run with this one's settings and `changes` (learning_rate=1e-5, …), beside this one or in `runs_dir`.

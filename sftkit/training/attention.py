@@ -9,6 +9,8 @@ eager               transformers' plain code with a mask of all rows: slow, for 
 from __future__ import annotations
 
 import inspect
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -114,6 +116,17 @@ def choose(config: SFTConfig, device: torch.device) -> Attention:
     )
     note = f" (flash_attn is set, but {why})" if config.flash_attn else ""
     return Attention(BY_DOCUMENT, by_document.words + note)
+
+
+@contextmanager
+def of_transformers(settings: transformers.PreTrainedConfig) -> Iterator[None]:
+    """Meanwhile a model of these `settings` computes as transformers does, with padding and a cache."""
+    before = settings._attn_implementation
+    settings._attn_implementation = before if before == "eager" else "sdpa"
+    try:
+        yield
+    finally:
+        settings._attn_implementation = before
 
 
 def _installed(name: str) -> bool:

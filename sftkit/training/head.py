@@ -81,13 +81,19 @@ def fuse(model: nn.Module) -> LossHead | None:
 
 
 class LossHead:
-    """`targets` [tokens]: what the next call of the head is to be measured against."""
+    """`targets` [tokens]: what the next call of the head is to be measured against; None: it answers with logits."""
 
-    targets: torch.Tensor
+    targets: torch.Tensor | None = None
 
     def __init__(self, head: nn.Linear):
+        self._head = head
         # The module stays in its place: ZeRO-3 gathers its weight around a call of it.
-        head.forward = lambda hidden: losses(hidden[0], head.weight, self.targets)[None]
+        head.forward = self._answer
+
+    def _answer(self, hidden: torch.Tensor) -> torch.Tensor:
+        if self.targets is None:
+            return nn.functional.linear(hidden, self._head.weight)
+        return losses(hidden[0], self._head.weight, self.targets)[None]
 
 
 def _leaves_logits_alone(kind: type[nn.Module]) -> bool:

@@ -23,48 +23,41 @@ import psutil
 import torch
 import torch.distributed as dist
 
-from sftkit import data
 from sftkit.config import SFTConfig
 from sftkit.data import packing
 from sftkit.data.packing import Order
-from sftkit.errors import DataError
 from sftkit.runs import folder as disk
-from sftkit.training import checkpoints, communication, evaluation, export
+from sftkit.training import checkpoints, communication, dataset, evaluation, export
 from sftkit.training import engine as deepspeed_engine
 from sftkit.training.batches import Micro, Rows
 from sftkit.training.loss_watch import LossWatch
 from sftkit.training.model import load_model
 from sftkit.training.row_log import RowLog
 from sftkit.training.run_files import RunFiles
+from sftkit.training.samples import Sampler
 
 
 def train(files: RunFiles) -> None:
     """Train the run in `files.folder`. Leaves `finished` or `stopped` in its status, or raises."""
     run = files.settings()
-    warnings.filterwarnings("ignore", category=FutureWarning)  # of the libraries to each other
-    os.chdir(run.get("cwd") or ".")  # paths in the settings are relative to where the run was launched
-    config = SFTConfig.from_dict(run["config"])
+    config = enter(run)
     model_path = export.target(config, files.folder)
     checkpoint_folder = Path(config.ckpt_path) if config.ckpt_path else files.folder / disk.CHECKPOINTS
-
-    device, rank, ranks = communication.start(config.full_determinism)
-    files.say(f"{ranks} process{'es' if ranks > 1 else ''} ({communication.name_of(device)}), ZeRO stage {config.zero_stage}.")  # fmt: skip
-    torch.manual_seed(config.seed + rank)
-    rows, eval_rows, encoder = load_rows(files, config)
+    device = join(files, config)
+    data = dataset.load(files, config)
+    rows, eval_rows = data.rows, data.eval_rows
     order = Order(len(rows), config.train_batch_size, config.max_epochs, config.seed)
     identity = checkpoints.identity(config, rows.digest)
     go_on = bool(run.get("resume") or config.load_checkpoint)
     checkpoint, state = checkpoints.to_go_on_from(checkpoint_folder, identity, go_on)
-    engine = deepspeed_engine.start(
-        load_model(config, device, rows.largest_id, files.say), config, ranks, device
-    )
+    engine = start_engine(files, config, rows, device)
     if checkpoint:
         changed = checkpoints.load(engine, checkpoint, state, config)
         files.say(f"Going on from {checkpoint}{changed}.")
     files.step, files.total_steps = state["step"], order.steps
-    files.forget_metrics_after(files.step)
-    row_log = RowLog(files, rows, order.batch_size)
+    files.forget_after(files.step)
     files.status("running")
+    row_log, sampler = RowLog(files, rows, order.batch_size), Sampler(engine, data, config, files)
     progress = Progress(state["tokens"], state["seconds"])
     watch = LossWatch(engine.module.vocabulary, checkpoint_folder)
 
@@ -90,14 +83,37 @@ def train(files: RunFiles) -> None:
             state |= {"step": files.step, "tokens": progress.tokens, "seconds": progress.seconds}
             saved = checkpoints.save(engine, checkpoint_folder, state, config)
             files.say(f"Step {files.step}: checkpoint {saved}.")
+            sampler.ask()
         if stopping:
             files.status("stopped", f"stopped on request after step {files.step} of {order.steps}; the checkpoint is {saved}")  # fmt: skip
             return
         progress.go_on()
 
-    export.export(engine, model_path, config, encoder)
+    sampler.ask()
+    export.export(engine, model_path, config, data.encoder)
     files.say(f"The model is in {model_path}.")
     files.status("finished")
+
+
+def enter(run: dict[str, Any]) -> SFTConfig:
+    """The settings of `run` (run.json), in the folder that its paths are relative to."""
+    warnings.filterwarnings("ignore", category=FutureWarning)  # of the libraries to each other
+    os.chdir(run.get("cwd") or ".")
+    return SFTConfig.from_dict(run["config"])
+
+
+def join(files: RunFiles, config: SFTConfig) -> torch.device:
+    """Meet the other ranks. Returns this rank's device."""
+    device, rank, ranks = communication.start(config.full_determinism)
+    files.say(f"{ranks} process{'es' if ranks > 1 else ''} ({communication.name_of(device)}), ZeRO stage {config.zero_stage}.")  # fmt: skip
+    torch.manual_seed(config.seed + rank)
+    return device
+
+
+def start_engine(files: RunFiles, config: SFTConfig, rows: Rows, device: torch.device) -> Any:
+    """DeepSpeed's engine around the model, as it is before the first step."""
+    model = load_model(config, device, rows.largest_id, files.say)
+    return deepspeed_engine.start(model, config, dist.get_world_size(), device)
 
 
 @dataclass(frozen=True)
@@ -141,22 +157,6 @@ def forward_backward(engine: Any, micro: Micro, scale: float) -> torch.Tensor:
     losses = engine(micro)
     engine.backward(losses.sum() * ((0.0 if micro.empty else 1.0) * scale))
     return losses.detach()
-
-
-def load_rows(files: RunFiles, config: SFTConfig) -> tuple[Rows, Rows | None, data.Encoder]:
-    """Training rows, held-out rows (None without any, or with eval_steps=0), and what makes tokens of text."""
-    encoder = data.encoder(config)
-    rows = Rows(encoder.encode(data.read_examples(config, hub=True)))
-    files.say(f"Training data: {rows.report()}.")
-    if not len(rows):
-        raise DataError(f"has no row with anything to train: {rows.report()}.", file=config.dataset)
-    if config.eval_dataset is None or config.eval_steps == 0:
-        files.data({"train": rows.counts(), "eval": None})
-        return rows, None, encoder
-    eval_rows = Rows(encoder.encode(data.read_examples(config, "eval", hub=True)))
-    files.data({"train": rows.counts(), "eval": eval_rows.counts()})
-    files.say(f"Eval data: {eval_rows.report()}.")
-    return rows, eval_rows if len(eval_rows) else None, encoder
 
 
 def due(every: int, step: int, steps_per_epoch: int) -> bool:

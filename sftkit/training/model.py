@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import inspect
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -20,6 +22,23 @@ from sftkit.training.batches import Micro
 transformers.utils.logging.disable_progress_bar()  # it fills the log with carriage returns
 
 
+@dataclass
+class Turn:
+    """Where conversations stand that the model goes on with, padded on the left.
+
+    `ids` [rows, new]: the tokens since the last turn; `mask` [rows, all tokens so far]: 1 where there is one.
+    """
+
+    ids: torch.Tensor
+    mask: torch.Tensor
+    cache: Any = None  # what the model remembers of the earlier ones
+
+    def go_on(self, tokens: torch.Tensor) -> None:
+        """Add one token [rows] to each."""
+        self.ids = tokens[:, None]
+        self.mask = torch.cat([self.mask, torch.ones_like(self.ids)], dim=1)
+
+
 class TokenLosses(nn.Module):
     """A causal language model that returns the cross-entropy of each trained token [trained], in fp32.
 
@@ -33,11 +52,17 @@ class TokenLosses(nn.Module):
         self.vocabulary: int = model.config.get_text_config().vocab_size
         self._head = head.fuse(model)
 
-    def forward(self, micro: Micro) -> torch.Tensor:
+    def forward(self, micro: Micro | Turn) -> torch.Tensor:
+        """Losses [trained] of a micro-batch; of a turn, the logits [rows, vocabulary] of each next token.
+
+        One forward for both: ZeRO-3 counts the calls of the outermost module.
+        """
+        if isinstance(micro, Turn):
+            return self._next(micro)
         device = micro.input_ids.device
         if self._head:
             self._head.targets = micro.targets
-        with torch.autocast(device.type, torch.bfloat16) if self.autocast else contextlib.nullcontext():
+        with self._precision(device):
             answer = self.model(
                 input_ids=micro.input_ids,
                 position_ids=micro.positions,
@@ -48,6 +73,26 @@ class TokenLosses(nn.Module):
         if self._head:
             return answer
         return nn.functional.cross_entropy(answer.float(), micro.targets, reduction="none")
+
+    def _next(self, turn: Turn) -> torch.Tensor:
+        if self._head:
+            self._head.targets = None
+        new = turn.ids.shape[1]
+        positions = (turn.mask.cumsum(1) - 1).clamp(min=0)[:, -new:]
+        with self._precision(turn.ids.device), attention.of_transformers(self.model.config):
+            answer = self.model(
+                input_ids=turn.ids,
+                attention_mask=turn.mask,
+                position_ids=positions,
+                past_key_values=turn.cache,
+                use_cache=True,
+                logits_to_keep=1,
+            )
+        turn.cache = answer.past_key_values
+        return answer.logits[:, -1]
+
+    def _precision(self, device: torch.device) -> contextlib.AbstractContextManager[Any]:
+        return torch.autocast(device.type, torch.bfloat16) if self.autocast else contextlib.nullcontext()
 
 
 def load_model(

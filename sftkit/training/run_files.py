@@ -62,23 +62,27 @@ class RunFiles:
         """Add one line to `metrics.jsonl`, whole: a line is one write. The run's trackers get it too."""
         if self.rank != 0:
             return
-        with (self.folder / disk.METRICS).open("ab", buffering=0) as file:
-            file.write((json.dumps(line) + "\n").encode())
+        self.append(disk.METRICS, json.dumps(line) + "\n")
         if self._trackers is None:
             self._trackers = Trackers(self.settings()["config"], self.folder, self.say)
         self._trackers.log(line)
+
+    def append(self, name: str, text: str) -> None:
+        """Add whole lines to a file of the run, in one write."""
+        if self.rank == 0:
+            with (self.folder / name).open("ab", buffering=0) as file:
+                file.write(text.encode())
 
     def _end_trackers(self, state: str) -> None:
         if self._trackers:
             self._trackers.close(state)
 
-    def forget_metrics_after(self, step: int) -> None:
-        """Drop what was logged after the checkpoint that the run goes on from."""
-        path = self.folder / disk.METRICS
-        if self.rank == 0 and path.exists():
-            lines, _ = disk.read_lines(path)  # a line that a full disk has cut is not among them
-            kept = [line for line in lines if isinstance(line.get("step"), int) and line["step"] <= step]
-            disk.write_text(path, "".join(json.dumps(line) + "\n" for line in kept))
+    def forget_after(self, step: int) -> None:
+        """Drop what was logged and answered after the checkpoint that the run goes on from."""
+        for path in (self.folder / disk.METRICS, self.folder / disk.SAMPLES):
+            if self.rank == 0 and path.exists():
+                lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+                disk.write_text(path, "".join(line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= step))  # fmt: skip
 
     @property
     def stop_asked(self) -> bool:
