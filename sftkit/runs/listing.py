@@ -32,17 +32,19 @@ def list_runs(runs_dir: str | Path = "runs") -> pd.DataFrame:
     rows = []
     for folder in disk.run_folders(Path(runs_dir)):
         with suppress(RunError, OSError):  # deleted since
-            rows.append(_row(Run(folder)))
+            rows.append(row_of(Run(folder)))
     table = pd.DataFrame(rows, columns=list(COLUMNS))
     return table.sort_values(["created", "id"], ascending=False, ignore_index=True)
 
 
-def _row(run: Run) -> dict[str, Any]:
+def row_of(run: Run, *, sized: bool = True) -> dict[str, Any]:
+    """A run's row, by COLUMNS; without its size, which takes longest, unless `sized`."""
     record = run.record
     status = standing.stands(run.folder, record)
     settings = record.get("config") if isinstance(record.get("config"), dict) else {}
     loss, eval_loss = _last_losses(run.folder / disk.METRICS, bool(settings.get("eval_dataset")))
-    checkpoints = Path(record.get("cwd") or ".", settings.get("ckpt_path") or run.folder / disk.CHECKPOINTS)
+    own, elsewhere = run.folder / disk.CHECKPOINTS, settings.get("ckpt_path")
+    checkpoints = Path(str(record.get("cwd") or "."), elsewhere) if isinstance(elsewhere, str) else own
     return {
         "id": run.id,
         "state": status.state,
@@ -54,7 +56,7 @@ def _row(run: Run) -> dict[str, Any]:
         "model": str(settings.get("pretrain") or ""),
         "dataset": str(settings.get("dataset") or ""),
         "seconds": max(0.0, status.updated - _unix(record.get("created"))),
-        "size": disk.size_of(run.folder),
+        "size": disk.size_of(run.folder) if sized else None,
         "checkpoints": len(disk.complete_checkpoints(checkpoints)),
         "reason": status.reason,
         "why": signatures.title(status.reason) if status.state == "failed" else "",

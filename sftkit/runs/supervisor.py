@@ -29,6 +29,7 @@ from sftkit.runs import causes, hardware, hosts, process
 from sftkit.runs import folder as disk
 from sftkit.runs.queue import Ticket
 from sftkit.runs.ranks import POLL, Watch, end_ranks, pass_on, start_ranks
+from sftkit.runs.times import time_taken
 
 # Seconds without a new status.json after which a running run counts as hung.
 HEARTBEAT_VARIABLE = "SFTKIT_HEARTBEAT_LIMIT"
@@ -169,9 +170,11 @@ def _write_end(folder: Path, state: str, reason: str) -> None:
 
 def _enter(folder: Path, resume: bool, state: str) -> dict[str, Any]:
     """Put ourselves into run.json and say `starting` or `queued`. Returns run.json."""
-    run = {**disk.read_json(folder / disk.RUN), **process.identity(os.getpid())}
+    before = disk.read_json(folder / disk.RUN)
+    run = {**before, **process.identity(os.getpid())}
     if resume:
         run["resume"] = True
+        run["spent"] = time_taken(before, disk.read_json(folder / disk.STATUS).get("updated"))  # earlier
         (folder / disk.STOP).unlink(missing_ok=True)
     disk.write_json(folder / disk.RUN, run)
     disk.write_status(folder, state)
