@@ -12,26 +12,40 @@ SOURCES = ("dataset", "eval_dataset")  # several with commas between
 WRITTEN = ("save_path", "ckpt_path")
 
 
-def settings_for_copy(config: SFTConfig, cwd: Path, changes: dict[str, Any]) -> SFTConfig:
+def settings_for_copy(
+    config: SFTConfig, cwd: Path, changes: dict[str, Any], others: list[dict[str, Any]]
+) -> SFTConfig:
     """`config`, of a run launched in the folder `cwd`, as settings for a new run launched in the present folder.
 
-    Raises ConfigError for changes that do not fit.
+    `others`: run.json of the runs beside it, whose places are not free even before they have saved anything. Raises
+    ConfigError for changes that do not fit.
     """
     settings = _from_here(config, cwd) if cwd.absolute() != Path.cwd() else config.to_dict()
     for name in WRITTEN:
         if settings[name] and name not in changes:
-            settings[name] = free_name(settings[name])
+            settings[name] = _free_name(settings[name], _claimed(others))
     if config.load_checkpoint and "ckpt_path" not in changes:
         settings["load_checkpoint"] = False  # in the new place there is none
     return SFTConfig(**{**settings, **changes})
 
 
-def free_name(path: str) -> str:
-    """`path` with the first of -2, -3, … that is not there yet, nor claimed by a run that has not saved yet."""
+def _free_name(path: str, claimed: set[Path]) -> str:
+    """`path` with the first of -2, -3, … that is neither there nor claimed."""
     stem, number = path.rstrip("/"), 2
-    while Path(f"{stem}-{number}").exists():
+    while (place := Path(f"{stem}-{number}").absolute()).exists() or place in claimed:
         number += 1
     return f"{stem}-{number}"
+
+
+def _claimed(records: list[dict[str, Any]]) -> set[Path]:
+    """Where these runs save outside their folders."""
+    found = set()
+    for record in records:
+        settings = record.get("config")
+        for name in WRITTEN if isinstance(settings, dict) else ():
+            if isinstance(place := settings.get(name), str):
+                found.add(Path(str(record.get("cwd") or "."), place).absolute())
+    return found
 
 
 def _from_here(config: SFTConfig, cwd: Path) -> dict[str, Any]:

@@ -62,7 +62,8 @@ def main() -> None:
     record = json.loads((FOLDER / "run.json").read_text(encoding="utf-8"))
     first = 1
     if record.get("resume"):
-        first += max(int(path.name[5:]) for path in (FOLDER / "checkpoints").iterdir())
+        saved = FOLDER.glob("checkpoints/step-*")
+        first += max((int(path.name[5:]) for path in saved), default=0)
     print(f"fake rank {RANK} of {WORLD} on port {os.environ['MASTER_PORT']}", flush=True)
     print("pid", os.getpid(), "threads", os.environ["OMP_NUM_THREADS"], file=sys.stderr, flush=True)
     for step in range(first, STEPS + 1):
