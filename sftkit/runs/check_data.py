@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from sftkit.data import Columns, Example
+from sftkit.data import Columns, Example, encoder
 from sftkit.data.turns import holds_turns
 from sftkit.errors import DataError
 from sftkit.runs.findings import Finding, check
@@ -17,6 +17,7 @@ from sftkit.runs.sources import Seen, Split
 PROMPTS = "prompt question instruction query input problem user human text_input source".split()
 ANSWERS = "response answer output completion chosen target solution reply assistant gpt label".split()
 CONVERSATIONS = "messages conversations conversation chat dialogue".split()
+ANY_LENGTH = 10**6  # tokens: longer than any row
 MANY_CUT = 0.05  # share of rows cut at max_len that is worth a word
 
 
@@ -27,10 +28,13 @@ def columns_are_there(look: Look) -> Iterator[Finding]:
             if not isinstance(columns, DataError):
                 continue
             fix = _mapping(split, source)
-            label = "Set " + ", ".join(f"{name}={value!r}" for name, value in fix.items()) if fix else ""
             named = look.config.input_key not in source.rows[0]
             key = "input_key" if named else "output_key"
-            yield Finding("stop", key if field == "dataset" else field, str(columns), fix, label)
+            yield Finding("stop", key if field == "dataset" else field, str(columns), fix, _label(fix))
+
+
+def _label(fix: dict[str, Any]) -> str:
+    return "Set " + ", ".join(f"{name}={value!r}" for name, value in fix.items()) if fix else ""
 
 
 def _mapping(split: Split, source: Seen) -> dict[str, Any]:
@@ -71,12 +75,12 @@ def rows_have_shape(look: Look) -> Iterator[Finding]:
 @check("tokenizer")
 def rows_are_not_empty(look: Look) -> Iterator[Finding]:
     for field, split in look.splits.items():
-        for _, examples, _ in split.shaped:
-            yield from _empty(field, split, examples)
+        for source, examples, _ in split.shaped:
+            yield from _empty(field, split, source, examples)
 
 
-def _empty(field: str, split: Split, examples: list[Example]) -> Iterator[Finding]:
-    """What the rows of one source lack."""
+def _empty(field: str, split: Split, source: Seen, examples: list[Example]) -> Iterator[Finding]:
+    """What the rows of one source lack; where all of them lack it, columns that have it."""
     for what, empty in (
         ("prompt", [example for example in examples if not prompt_of(example)]),
         ("answer", [example for example in examples if not answer_of(example)]),
@@ -88,7 +92,11 @@ def _empty(field: str, split: Split, examples: list[Example]) -> Iterator[Findin
         count = "every row" if everywhere else f"{len(empty)} of {len(examples)} rows"
         level = "stop" if everywhere and what == "answer" else "warn"
         first = split.name_of(empty[0])
-        yield Finding(level, field, f"{count} has an empty {what} (the first: {first}): {effect}.")
+        filled = [{name: value for name, value in row.items() if value} for row in source.rows[:1000]]
+        fix = proposed_mapping(filled) if everywhere else {}
+        if fix == {name: getattr(split.config, name) for name in fix}:
+            fix = {}
+        yield Finding(level, field, f"{count} has an empty {what} (the first: {first}): {effect}.", fix, _label(fix))  # fmt: skip
 
 
 @check("tokenizer")
@@ -111,10 +119,33 @@ def tokens_are_trained(look: Look) -> Iterator[Finding]:
         yield Finding("warn", "dataset", f"{len(idle)} {of} have no token to train on ({look.train.name_of(idle[0])} for one): {_why_idle(cut)}.")  # fmt: skip
     if cut:
         level = "warn" if len(cut) > MANY_CUT * len(seen) else "inform"
-        yield Finding(level, "max_len", f"{len(cut)} {of} are longer than max_len {look.config.max_len} and are cut; a cut answer is not taught to end.")  # fmt: skip
+        yield Finding(level, "max_len", f"{len(cut)} {of} are longer than max_len {look.config.max_len} and are cut; a cut answer is not taught to end.", *_longer(look))  # fmt: skip
     if shorter := [row for row in seen if row.dropped_turns and not row.truncated]:
         turns = sum(row.dropped_turns for row in shorter)
         yield Finding("inform", "max_len", f"{len(shorter)} {of} do not fit max_len {look.config.max_len} and lose their last turns ({turns} messages); they end with a whole answer.")  # fmt: skip
+
+
+def _longer(look: Look) -> tuple[dict[str, int], str]:
+    """The max_len that holds every row looked at, as far as the model's positions go; none where that helps nobody."""
+    whole = encoder(look.config.with_(max_len=ANY_LENGTH))
+    cut = [example for example, row in look.seen if row.truncated]
+    needed = max(len(row.input_ids) for row in whole.encode(cut))
+    most = look.model_config.get("max_position_embeddings") or needed
+    better = min(-(-needed // 64) * 64, most)
+    if better <= look.config.max_len:
+        return {}, ""
+    return {"max_len": better}, f"Set max_len={better}"
+
+
+@check("tokenizer")
+def rows_fit_the_positions(look: Look) -> Iterator[Finding]:
+    """Beyond its positions a model has learned nothing of where a token stands; some fail, others babble."""
+    most = look.model_config.get("max_position_embeddings")
+    if not isinstance(most, int) or look.config.max_len <= most:
+        return
+    longer = [example for example, row in look.seen if row.used > most]
+    if longer:
+        yield Finding("warn", "max_len", f"{len(longer)} of {len(look.seen)} rows looked at ({look.train.name_of(longer[0])} for one) are longer than the {most} tokens that the model was made for.", {"max_len": most}, f"Set max_len={most}")  # fmt: skip
 
 
 def _why_idle(cut: list) -> str:

@@ -153,15 +153,13 @@ def results_can_be_written(look: Look) -> Iterator[Finding]:
     for field, place in places.items():
         if not place:
             continue
-        path = Path(place)
-        above = existing(path)
+        above = existing(Path(place))
+        fix, label = ({field: None}, "Use the run's own folder") if field else ({}, "")
         if not above.is_dir():
-            yield Finding("stop", field, f"{place} cannot be a folder: {above} is a file.")
+            yield Finding("stop", field, f"{place} cannot be a folder: {above} is a file.", fix, label)
         elif not os.access(above, os.W_OK | os.X_OK):
             what = "the run folders" if not field else "the results"
-            yield Finding(
-                "stop", field, f"{place} is not writable, so {what} have no place: {above} refuses."
-            )
+            yield Finding("stop", field, f"{place} is not writable, so {what} have no place: {above} refuses.", fix, label)  # fmt: skip
 
 
 @check

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from sftkit.config import SFTConfig
+from sftkit.conflicts import conflicts
+from sftkit.errors import Fault
 
 ADAM = 12  # bytes a weight: fp32 master weight and AdamW's two moments
 ACCUMULATED = 4  # gradients of half-precision weights are added up in fp32
@@ -238,8 +240,23 @@ def lighter(config: SFTConfig, *, gpu: bool, quantizes: bool = False) -> Iterato
 def nearest_that_fits(
     config: SFTConfig, fits: Callable[[SFTConfig], bool], *, gpu: bool, quantizes: bool = False
 ) -> dict[str, Any]:
-    """The first of the lighter settings that fit; empty where none does."""
+    """The first of the lighter settings that fit, without those of its changes that are not needed; empty where none
+    does."""
     for change in lighter(config, gpu=gpu, quantizes=quantizes):
         if fits(config.with_(**change)):
-            return {name: value for name, value in change.items() if getattr(config, name) != value}
+            return _needed(config, fits, change)
     return {}
+
+
+def _needed(config: SFTConfig, fits: Callable[[SFTConfig], bool], change: dict[str, Any]) -> dict[str, Any]:
+    """`change` with what it can do without left out, and what it does not change."""
+    needed = {name: value for name, value in change.items() if getattr(config, name) != value}
+    for name in ("gradient_checkpointing", "micro_train_batch_size", "zero_stage", "adam_offload"):
+        rest = {other: value for other, value in needed.items() if other != name}
+        if name in needed and rest and not _excluded(config, rest) and fits(config.with_(**rest)):
+            needed = rest
+    return needed
+
+
+def _excluded(config: SFTConfig, change: dict[str, Any]) -> list[Fault]:
+    return conflicts({**config.to_dict(), **change})

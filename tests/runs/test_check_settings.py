@@ -9,6 +9,7 @@ import pytest
 
 from sftkit.config import SFTConfig
 from sftkit.runs import Finding, check_hosts, check_settings, hardware, look, preflight
+from tests.runs.provoking import provokes
 
 
 @pytest.fixture
@@ -59,6 +60,7 @@ def test_float16_without_a_gpu(machine, settings):
     assert not findings(config, "fp16")
 
 
+@provokes("what_only_gpus_do")
 def test_four_bits(machine, settings):
     config = settings(load_in_4bit=True, lora_rank=8)
     mended(config, "load_in_4bit", "no GPU here")
@@ -70,6 +72,7 @@ def test_four_bits(machine, settings):
 @pytest.mark.parametrize(
     ("code", "package"), [("flash_attention_2", "flash_attn"), ("flash_attention_3", "flash_attn_interface")]
 )
+@provokes("attention_is_there")
 def test_flash_attention(machine, settings, code, package):
     config = settings(attn_implementation=code)
     mended(config, "attn_implementation", "GPUs only")
@@ -88,6 +91,7 @@ def test_lora_and_packing_are_there(machine, settings):
     assert not [item for item in preflight(config) if item.level == "stop"]
 
 
+@provokes("trackers_are_there")
 def test_trackers(machine, settings):
     machine(packages=("tensorboard",))
     config = settings(report_to=("tensorboard", "wandb"))
@@ -106,6 +110,7 @@ def spread(settings, text: str | None, **changes) -> SFTConfig:
     return settings(**{"launcher": "pdsh", "hostfile": "hostfile", "num_processes": 2} | changes)
 
 
+@provokes("hostfile_can_be_read", "what_the_hosts_must_share")
 def test_hostfiles(machine, settings):
     machine(programs=("pdsh", "ssh"))
     assert [item.level for item in findings(spread(settings, None), "hostfile", "cannot be read")] == ["stop"]
@@ -123,12 +128,14 @@ def test_hosts_have_cards_of_their_own(machine, settings):
     assert not [item for item in preflight(config) if item.level == "stop"]
 
 
+@provokes("the_starter_is_there")
 def test_pdsh_is_not_there(machine, settings):
     config = spread(settings, f"{socket.gethostname()} slots=1\n", num_processes=1)
     (finding,) = findings(config, "launcher", "pdsh is not installed")
     assert not findings(finding.apply(config), "launcher", "installed")
 
 
+@provokes("the_first_host_is_this_one")
 def test_by_hand_this_machine_comes_first(machine, settings):
     here = f"{socket.gethostname()} slots=1\n"
     assert findings(

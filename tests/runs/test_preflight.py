@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from sftkit.config import SFTConfig
-from sftkit.runs import Finding, findings, hardware, look, preflight
+from sftkit.runs import Finding, check_machine, findings, hardware, look, preflight
+from tests.runs.provoking import provokes
 
 
 @pytest.fixture
@@ -26,7 +27,9 @@ def world(tmp_path, tiny_model, tiny_rows, monkeypatch) -> Path:
     write(data / "eval.jsonl", [{"prompt": f"Never asked {i}.", "response": "Yes.", "task": task} for i, task in enumerate(("sum", "plain sum"))])  # fmt: skip
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(hardware, "gpus", lambda timeout=5.0: [])
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr(check_machine, "cpu_flags", lambda: {"avx512_bf16", "avx2"})
+    for name in ("CUDA_VISIBLE_DEVICES", "MASTER_PORT"):
+        monkeypatch.delenv(name, raising=False)
     look._gpus.cache_clear()
     yield data
     look._gpus.cache_clear()
@@ -59,6 +62,7 @@ def mended(finding: Finding, **changes) -> None:
     assert finding.message not in [item.message for item in after]
 
 
+@provokes("batch_and_steps", "rows_and_tokens", "memory_suffices")
 def test_sound_settings_get_figures_and_nothing_else(world):
     found = preflight(SFTConfig(**settings(max_epochs=3)))
     assert {item.level for item in found} == {"inform"}, "\n".join(map(str, found))
@@ -80,6 +84,7 @@ def test_settings_that_make_no_config_do_not_hide_a_missing_file(world):
     assert "inform" not in {item.level for item in found}  # figures of settings that nobody meant
 
 
+@provokes("settings")
 def test_settings_that_make_no_config(world):
     finding = one("stop", "train_batch_size", "Nearest: 24 or 48", train_batch_size=40, num_processes=3)
     assert finding.fix == {"train_batch_size": 48}
@@ -109,6 +114,7 @@ def test_a_home_path_as_a_shell_would_have_it(world, monkeypatch):
     }
 
 
+@provokes("model_is_there", "data_is_there")
 def test_a_hub_id_is_said_to_be_fetched(world, monkeypatch, tmp_path):
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
@@ -122,6 +128,7 @@ def test_a_hub_id_is_said_to_be_fetched(world, monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "model.safetensors"])
+@provokes("model_is_complete")
 def test_an_incomplete_model(world, name):
     (world / "model" / name).unlink()
     assert name in one("stop", "pretrain", "not a whole model").message
@@ -134,6 +141,7 @@ def test_weights_cut_short(world, cut):
     one("stop", "pretrain", "cut short")
 
 
+@provokes("model_is_complete")
 def test_a_missing_shard(world):
     index = {"weight_map": {"a": "model-00001-of-00002.safetensors", "b": "model-00002-of-00002.safetensors"}}
     (world / "model" / "model.safetensors.index.json").write_text(json.dumps(index))
@@ -155,6 +163,7 @@ def test_a_file_as_model(world):
         (b'{"prompt": "\xff\xfe", "response": "b"}\n', "UTF-8"),
     ],
 )
+@provokes("data_is_there")
 def test_data_that_cannot_be_read(world, text, words):
     (world / "train.jsonl").write_bytes(text)
     one("stop", "dataset", words)
@@ -173,6 +182,7 @@ def test_data_that_cannot_be_read(world, text, words):
         ),
     ],
 )
+@provokes("columns_are_there")
 def test_missing_columns_get_a_mapping(world, row, mapping):
     write(world / "train.jsonl", [row] * 20)
     finding = one("stop", "input_key", "no column 'prompt'", eval_dataset=None)
@@ -190,6 +200,7 @@ def test_the_answer_column_and_the_eval_set_columns(world):
     }
 
 
+@provokes("rows_have_shape")
 def test_rows_of_the_wrong_shape(world):
     write(
         world / "train.jsonl",
@@ -199,6 +210,7 @@ def test_rows_of_the_wrong_shape(world):
     assert "row 21" in finding.message
 
 
+@provokes("rows_are_not_empty")
 def test_empty_prompts_and_answers_are_counted(world):
     rows = [{"prompt": "a", "response": "b"}] * 20 + [
         {"prompt": None, "response": "b"},
@@ -214,6 +226,7 @@ def test_empty_prompts_and_answers_are_counted(world):
     one("stop", "dataset", "every row has an empty answer")
 
 
+@provokes("tokens_are_trained")
 def test_cut_rows(world):
     rows = [{"prompt": "short", "response": "one"}] * 18 + [{"prompt": "a", "response": "long " * 60}] * 2
     write(world / "train.jsonl", rows)
@@ -222,10 +235,12 @@ def test_cut_rows(world):
     one("stop", "max_len", "None of 20 rows has a token to train on", max_len=32)
 
 
+@provokes("tokens_are_trained")
 def test_a_template_that_is_asked_for_and_absent(world):
     one("stop", "apply_chat_template", "no chat template", apply_chat_template=True)
 
 
+@provokes("eval_rows_in_training")
 def test_eval_rows_that_are_trained_too(world):
     rows = [json.loads(line) for line in (world / "train.jsonl").read_text(encoding="utf-8").splitlines()]
     known = rows[5]
@@ -235,11 +250,13 @@ def test_eval_rows_that_are_trained_too(world):
     one("warn", "eval_dataset", "the training data itself", eval_dataset="data/train.jsonl")
 
 
+@provokes("tasks_missing_from_eval")
 def test_a_task_that_is_never_evaluated(world):
     write(world / "eval.jsonl", [{"prompt": "x", "response": "y", "task": "sum"}])
     assert "plain sum" in one("warn", "eval_dataset", "never evaluated").message
 
 
+@provokes("rows_fewer_than_a_batch")
 def test_fewer_rows_than_a_batch(world):
     finding = one("warn", "train_batch_size", "64 rows are less than one batch of 128", train_batch_size=128)
     assert finding.fix == {"train_batch_size": 64}
@@ -247,6 +264,7 @@ def test_fewer_rows_than_a_batch(world):
 
 
 @pytest.mark.parametrize("rate", [0.5, 1e-9])
+@provokes("learning_rate_far_out")
 def test_a_learning_rate_far_out(world, rate):
     finding = one("warn", "learning_rate", "far out", learning_rate=rate)
     mended(finding, learning_rate=rate)
@@ -259,6 +277,7 @@ def test_the_learning_rate_is_measured_by_the_size_of_the_model(world, monkeypat
     one("warn", "learning_rate", "far out for full tuning", learning_rate=1e-3)
 
 
+@provokes("results_fit_on_disk")
 def test_checkpoints_that_do_not_fit(world, monkeypatch):
     """43,168 weights: 172,672 bytes of model, 690,688 a checkpoint; 64 rows are 4 steps of 16."""
     monkeypatch.setattr(look.Look, "free_bytes", lambda self, path: 172_672 + 3 * 690_688)
@@ -270,11 +289,13 @@ def test_checkpoints_that_do_not_fit(world, monkeypatch):
     ]
 
 
+@provokes("eval_steps_without_eval_set")
 def test_eval_steps_without_an_eval_set(world):
     finding = one("warn", "eval_steps", "no eval_dataset", eval_steps=50, eval_dataset=None)
     mended(finding, eval_steps=50, eval_dataset=None)
 
 
+@provokes("flash_attn_is_there")
 def test_flash_attn_without_a_gpu(world):
     one("inform", "flash_attn", "sdpa", flash_attn=True)
 
@@ -283,6 +304,7 @@ def two_cards(used: int = 0):
     return lambda timeout=5.0: [hardware.GPU(id, "H200", 143_000, used, 0) for id in (0, 1)]
 
 
+@provokes("gpus_are_there")
 def test_gpus_that_are_not_there(world, monkeypatch):
     mended(one("stop", "gpus", "no NVIDIA GPU is found", gpus=[0]), gpus=[0])
     monkeypatch.setattr(hardware, "gpus", two_cards())
@@ -291,6 +313,7 @@ def test_gpus_that_are_not_there(world, monkeypatch):
     assert finding.apply(settings(gpus=[3])).gpus == (0,)
 
 
+@provokes("gpus_are_there", "gpus_are_free", "gpus_for_every_process")
 def test_gpus_hidden_busy_or_too_few(world, monkeypatch):
     monkeypatch.setattr(hardware, "gpus", two_cards(used=100_000))
     one("warn", "gpus", "GPU 1 (H200) is in use", gpus=[1])
@@ -300,11 +323,13 @@ def test_gpus_hidden_busy_or_too_few(world, monkeypatch):
     assert finding.apply(settings(gpus=[1])).gpus == (0,)
 
 
+@provokes("processes_and_cores")
 def test_more_processes_than_cores(world, monkeypatch):
     monkeypatch.setattr(hardware, "cpu_cores", lambda: 1)
     mended(one("warn", "num_processes", "2 processes share 1 CPU cores", num_processes=2), num_processes=2)
 
 
+@provokes("results_can_be_written", "save_path_is_free")
 def test_places_for_results(world, tmp_path):
     Path("notes").write_text("x")
     one("stop", "save_path", "notes is a file", save_path="notes/model")
@@ -326,6 +351,7 @@ def test_a_place_that_cannot_be_written(world, monkeypatch, field):
     one("stop", field, "not writable", **{field: "locked/new"})
 
 
+@provokes("results_fit_on_disk")
 def test_a_disk_too_small(world, monkeypatch):
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(0, 0, 100_000))
@@ -334,6 +360,7 @@ def test_a_disk_too_small(world, monkeypatch):
     mended(one("warn", "save_path", "4 checkpoints", save_steps=1), save_steps=1)
 
 
+@provokes("something_to_resume")
 def test_checkpoints_of_other_runs(world):
     finding = one("warn", "load_checkpoint", "no checkpoint to go on from", load_checkpoint=True)
     mended(finding, load_checkpoint=True)

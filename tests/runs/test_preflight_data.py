@@ -13,6 +13,7 @@ import pytest
 from sftkit.config import SFTConfig
 from sftkit.data import read_examples
 from sftkit.runs import Finding, look, preflight, sources
+from tests.runs.provoking import provokes
 from tests.runs.test_preflight import mended, one, settings, world, write
 
 __all__ = ["world"]  # the fixture
@@ -54,6 +55,7 @@ def all_of(level: str, **changes) -> list[Finding]:
     return [item for item in preflight(settings(**changes)) if item.level == level]
 
 
+@provokes("rows_of_each_source")
 def test_several_sources_get_the_figures_of_their_mix(world, alpaca):
     found = preflight(settings(dataset=BOTH, eval_dataset=None))
     assert {item.level for item in found} == {"inform"}, "\n".join(map(str, found))
@@ -134,6 +136,7 @@ def test_conversations_are_found_unasked(world):
     assert "data/talk.jsonl, row 21" in finding.message and "calls a tool" in finding.message
 
 
+@provokes("data_is_there")
 def test_a_missing_split_is_named_with_those_there(world, saved):
     finding = one("stop", "dataset", "no split 'train'; it has train_sft, test_sft", dataset="data/saved", eval_dataset=None)  # fmt: skip
     assert finding.fix == {"dataset": "data/saved/train_sft"}
@@ -209,3 +212,39 @@ def test_large_data_costs_the_form_little_time(world):
     begin = time.process_time()
     one("inform", "dataset", "about 1,000,000 rows", dataset="data/large.arrow")
     assert time.process_time() - begin < 3  # seconds of CPU, on a busy machine
+
+
+# files beside the rows
+
+
+@provokes("nothing_lies_beside_the_rows")
+def test_rows_beside_a_saved_folder_are_not_read(world, saved):
+    folder = saved / "train_sft"
+    for name in ("cache-1a2b.arrow", "dataset_infos.json", "._data.jsonl"):
+        (folder / name).write_text("{}")
+    assert not all_of("warn", dataset="data/saved/train_sft", eval_dataset=None)
+    write(folder / "more.jsonl", [{"prompt": "a", "response": "b"}] * 3)
+    finding = one("warn", "dataset", "more.jsonl in data/saved/train_sft is not read", dataset="data/saved/train_sft", eval_dataset=None)  # fmt: skip
+    assert finding.fix == {"dataset": "data/saved/train_sft, data/saved/train_sft/more.jsonl"}
+
+
+@provokes("data_is_there", "nothing_lies_beside_the_rows")
+def test_a_file_that_describes_data_is_not_taken_for_the_rows(world):
+    folder = world / "set"
+    folder.mkdir()
+    write(folder / "dataset_info.json", [{"prompt": "a", "response": "b"}])
+    write(folder / "train-0.jsonl", [{"prompt": "a", "response": "b"}] * 20)
+    write(folder / "test-0.jsonl", [{"prompt": "c", "response": "d"}] * 20)
+    finding = one("stop", "dataset", "is a folder; name a file in it", dataset="data/set", eval_dataset=None)
+    assert finding.message.endswith("Not rows: dataset_info.json.")
+    assert finding.fix == {"dataset": "data/set/train-0.jsonl"}
+    mended(finding, dataset="data/set", eval_dataset=None)
+    finding = one("stop", "eval_dataset", "is a folder; name a file in it", eval_dataset="data/set")
+    assert finding.fix == {"eval_dataset": "data/set/test-0.jsonl"}
+    named = {"dataset": "data/set/dataset_info.json", "eval_dataset": None}
+    mended(one("warn", "dataset", "looks like a file that describes data", **named), **named)
+
+
+def test_packing_is_told_in_tokens(world):
+    words = one("inform", "train_batch_size", "packed", packing=True, micro_train_batch_size=2).message
+    assert words == "One optimizer step is 16 rows over 1 process, packed: at most 2 sequences of 256 tokens (512 tokens) at a time."  # fmt: skip
