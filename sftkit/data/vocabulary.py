@@ -145,7 +145,13 @@ def _file(pretrain: str | Path, name: str) -> Path | None:
 
     try:
         return Path(huggingface_hub.hf_hub_download(str(pretrain), name))
-    except huggingface_hub.errors.EntryNotFoundError:
+    except huggingface_hub.errors.EntryNotFoundError as error:
+        # Out of reach and not in the cache: the one file that must be there cannot be called absent.
+        away = isinstance(error, huggingface_hub.errors.LocalEntryNotFoundError)
+        if away and name == "tokenizer.json":
+            raise DataError(
+                f"could not be fetched from the hub: {error}", file=f"{pretrain}/{name}"
+            ) from error
         return None
     except Exception as error:
         raise DataError(f"could not be fetched from the hub: {error}", file=f"{pretrain}/{name}") from error
