@@ -17,18 +17,24 @@ __version__ = "0.1.0"
 _HOME = {
     "SFTConfig": "sftkit.config",
     **dict.fromkeys(
-        "SftkitError ConfigError DataError RunError LaunchError RunNotFound GenerationError StoreError JudgeError "
+        "SftkitError ConfigError DataError RunError DryRunError LaunchError RunNotFound GenerationError StoreError JudgeError "
         "ReportError".split(),
         "sftkit.errors",
     ),
     **dict.fromkeys("Translation translate".split(), "sftkit.command"),
     "tokenized": "sftkit.data",
+    **dict.fromkeys("DryRun dry_run".split(), "sftkit.runs.dry_run"),
+    "Replay": "sftkit.runs.replay",
+    "RunCard": "sftkit.report.run_card",
     **dict.fromkeys("Finding Run launch list_runs load_run preflight".split(), "sftkit.runs"),
     **dict.fromkeys("Generations generate".split(), "sftkit.generation"),
     **dict.fromkeys("Rating RatingStore".split(), "sftkit.ratings"),
     **dict.fromkeys("Judge ReferenceJudge".split(), "sftkit.judging"),
     **dict.fromkeys("Estimate Report agreement win_rate".split(), "sftkit.report"),
-    **dict.fromkeys("ComparisonGrid LaunchForm LossCurves RunMonitor RunsTable TokenLens set_language".split(), "sftkit.widgets"),
+    **dict.fromkeys(
+        "ComparisonGrid LaunchForm LossCurves RunMonitor RunsTable TokenLens set_language".split(),
+        "sftkit.widgets",
+    ),
 }
 
 __all__ = sorted([*_HOME, "__version__"])
@@ -53,6 +59,7 @@ if TYPE_CHECKING:  # for editors: the same names, statically
     from sftkit.data import tokenized as tokenized
     from sftkit.errors import ConfigError as ConfigError
     from sftkit.errors import DataError as DataError
+    from sftkit.errors import DryRunError as DryRunError
     from sftkit.errors import GenerationError as GenerationError
     from sftkit.errors import JudgeError as JudgeError
     from sftkit.errors import LaunchError as LaunchError
@@ -71,12 +78,16 @@ if TYPE_CHECKING:  # for editors: the same names, statically
     from sftkit.report import Report as Report
     from sftkit.report import agreement as agreement
     from sftkit.report import win_rate as win_rate
+    from sftkit.report.run_card import RunCard as RunCard
     from sftkit.runs import Finding as Finding
     from sftkit.runs import Run as Run
     from sftkit.runs import launch as launch
     from sftkit.runs import list_runs as list_runs
     from sftkit.runs import load_run as load_run
     from sftkit.runs import preflight as preflight
+    from sftkit.runs.dry_run import DryRun as DryRun
+    from sftkit.runs.dry_run import dry_run as dry_run
+    from sftkit.runs.replay import Replay as Replay
     from sftkit.widgets import ComparisonGrid as ComparisonGrid
     from sftkit.widgets import LaunchForm as LaunchForm
     from sftkit.widgets import LossCurves as LossCurves

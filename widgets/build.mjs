@@ -4,7 +4,7 @@ import { build } from "esbuild";
 import { dirname, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 
-const WIDGETS = ["grid", "lens", "runs"];
+const WIDGETS = ["curves", "grid", "lens", "runs"];
 const here = dirname(fileURLToPath(import.meta.url));
 
 await build({

@@ -21,3 +21,14 @@ class Style(anywidget.AnyWidget):
     def __init__(self) -> None:
         super().__init__()
         self.add_class("sft-hidden")
+
+
+class RunStyle(anywidget.AnyWidget):
+    """As Style, for what shows runs (run_monitor.css)."""
+
+    _esm = "export default {}"
+    _css = _FOLDER / "run_monitor.css"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.add_class("sft-hidden")
