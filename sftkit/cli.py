@@ -1,6 +1,6 @@
 """The `sftkit` command: the same rooms from a terminal.
 
-    sftkit demo | train | launch | join | runs | settings | doctor | generate | judge | report | translate
+    sftkit demo | train | launch | join | runs | card | settings | doctor | generate | judge | report | translate
 
 `train`, `launch` and `doctor` take every setting of SFTConfig as a flag, and OpenRLHF's own flags too:
     sftkit launch --pretrain data/tiny-base --dataset data/train.jsonl --bf16 false
@@ -150,6 +150,26 @@ def _one(runs_dir: Path, start: str) -> Path:
 
 
 @app.command()
+def card(
+    run: Annotated[str, typer.Argument(help="The run's folder, or the beginning of its name.")],
+    html: Annotated[Path | None, typer.Option(help="Write the card as one HTML file.")] = None,
+    md: Annotated[
+        Path | None, typer.Option(help="Write it as Markdown, the curve as a PNG beside it.")
+    ] = None,
+    runs_dir: RunsDir = Path("runs"),
+) -> None:
+    """All that a run is and was: settings, data, versions, curve, answers, and a cell that launches it anew."""
+    from sftkit.report.run_card import RunCard
+    from sftkit.runs import load_run
+
+    shown = RunCard(load_run(run if (Path(run) / "run.json").is_file() else _one(runs_dir, run)))
+    for path in [*([shown.to_html(html)] if html else []), *([shown.to_markdown(md)] if md else [])]:
+        console.print(f"card  {path}", soft_wrap=True)
+    if not (html or md):
+        console.print(shown.markdown(), soft_wrap=True)
+
+
+@app.command()
 def settings() -> None:
     """Every setting of a run: its flag, its default, what it is."""
     table = Table("flag", "default", "", box=None)
@@ -160,12 +180,24 @@ def settings() -> None:
 
 
 @app.command(context_settings=SETTINGS)
-def doctor(context: typer.Context) -> None:
-    """What preflight finds wrong, doubtful or worth knowing about settings given as flags; nothing is started."""
+def doctor(
+    context: typer.Context,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Then compute three steps and say what the run will need.")
+    ] = False,
+) -> None:
+    """What preflight finds wrong, doubtful or worth knowing about settings given as flags; nothing is launched."""
     from sftkit.demo import show_findings
     from sftkit.runs import preflight
 
-    show_findings(preflight(_config(context)), console)
+    config = _config(context)
+    show_findings(preflight(config), console)
+    if dry_run:
+        from sftkit.runs.dry_run import dry_run as rehearse
+
+        with console.status("starting") as status:
+            result = rehearse(config, progress=lambda line: status.update(Text(line)))
+        console.print(str(result))
 
 
 @app.command()

@@ -5,6 +5,7 @@
     ├── DataError          a file, row or field that cannot be read or taught
     ├── RunError           something about a training run
     │   ├── LaunchError    the run was not started; carries the findings that stopped it
+    │   ├── DryRunError    the dry run failed; carries the diagnosis
     │   └── RunNotFound    no run folder there
     ├── GenerationError    the worker that answers prompts failed
     ├── StoreError         the rating store cannot be opened, read or written
@@ -79,6 +80,15 @@ class LaunchError(RunError):
 
     def __init__(self, message: str, findings: list | None = None):
         self.findings = list(findings or [])
+        super().__init__(message)
+
+
+class DryRunError(RunError):
+    """The dry run failed. `.diagnosis` (sftkit.runs.causes.Diagnosis) says why and what would mend it; None when it was
+    cancelled or never started."""
+
+    def __init__(self, message: str, diagnosis: Any = None):
+        self.diagnosis = diagnosis
         super().__init__(message)
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 RUN, STATUS, METRICS, LOG, STOP = "run.json", "status.json", "metrics.jsonl", "train.log", "stop"
 CHECKPOINTS, MODEL = "checkpoints", "model"
+DRY_RUN = "dry_run.json"  # what a dry run has found out
 SAMPLES = "samples.jsonl"  # answers to fixed prompts at each checkpoint: `Run.samples`
 DATA = "data.json"  # what became of the rows, {"train": {…}, "eval": {…}}: `Run.rows`
 RESERVE = ".reserve"

@@ -30,7 +30,11 @@ def main(folder: Path) -> None:
             trackers.require(files.settings()["config"])
         with lean_imports():
             from sftkit.training import rendezvous
-            from sftkit.training.loop import train  # torch, transformers, DeepSpeed: seconds
+
+            if files.settings().get("dry_run"):
+                from sftkit.training.dry_run import rehearse as train
+            else:
+                from sftkit.training.loop import train  # torch, transformers, DeepSpeed: seconds
 
         rendezvous.listen()
         train(files)
