@@ -77,7 +77,7 @@ def value(name: str, text: str) -> Any:
     try:
         return ast.literal_eval(text)
     except ValueError:  # a default that is worked out, such as the date in a run's name
-        return text
+        return None
 
 
 def fetch(version: str, folder: Path) -> Path:

@@ -85,7 +85,8 @@ DTYPE = frozenset({"param_dtype", "ds.param_dtype", "dtype", "torch_dtype"})
 ATTENTION = frozenset({"attn_implementation", "ds.attn_implementation"})
 
 Version = tuple[int, ...]
-NEWEST: Version = (99,)
+LATEST: Version = (98,)  # where no number is given
+NEWEST: Version = (99,)  # no version is that far
 DOTTED: Version = (0, 10, 2)
 ATTENTION_SINCE: Version = (0, 8, 10)  # --attn_implementation instead of --flash_attn
 DTYPE_SINCE: Version = (0, 9, 2)  # --param_dtype instead of --bf16
@@ -112,7 +113,7 @@ RANGES: dict[str, tuple[Version, Version]] = {
 
 def version(text: str) -> Version:
     """`0.8.9.post1` -> (0, 8, 9, 1); no number: the newest there is."""
-    return tuple(int(part) for part in re.findall(r"\d+", text)) or NEWEST
+    return tuple(int(part) for part in re.findall(r"\d+", text)) or LATEST
 
 
 def range_of(flag: str) -> tuple[Version, Version]:

@@ -49,7 +49,7 @@ def translate(text: str, lang: str = "en") -> Translation:
     """
     if entries := mapping(text):
         program = others.program_of(entries)
-        return _Reader(program, lang).read(flags_of(entries), shell.Script())
+        return _Reader(program, lang, dashes="").read(flags_of(entries), shell.Script())
     kept = _comments(text)
     script = shell.read(text, _takes_value)
     flags = _flags(script.after)
@@ -106,8 +106,8 @@ def _takes_value(flag: str) -> bool:
 class _Reader:
     """Goes through the flags of one command and gathers what they say."""
 
-    def __init__(self, program: str, lang: str):
-        self.program, self.lang = program, lang
+    def __init__(self, program: str, lang: str, dashes: str = "--"):
+        self.program, self.lang, self.dashes = program, lang, dashes
         self.settings: dict[str, Any] = {}
         self.seen: dict[str, str] = {}  # flag -> its first value
         self.flags: list[Flag] = []
@@ -120,10 +120,10 @@ class _Reader:
         self.flags += launcher.flags
         for flag, values in flags:
             self._flag(flag, values, script.unset)
-        self._finish(launcher)
         for name, value in (kept or {}).items():
             self.settings[name] = value
             self.flags.append(Flag(f"# sftkit {name}", json.dumps(value), name, of_setting(name)))
+        self._finish(launcher)
         if self.program == "openrlhf":
             self._openrlhf_notes()
         if script.commands > 1:
@@ -145,23 +145,23 @@ class _Reader:
         elif flag in DTYPE:
             setting = "bf16"
             self._dtype(first)
-        elif setting == "chat_template" and self._template_text(first):
+        elif setting == "chat_template" and self._template_text(flag, first):
             setting = None
         elif setting is not None:
             self._store(setting, flag, values)
         elif flag in others.WITHOUT_SETTING:
             setting = others.meant(flag, first, self.settings)
             if setting is None and flag not in others.ALWAYS_SO:
-                self.unused.append(f"--{flag}")
+                self.unused.append(f"{self.dashes}{flag}")
         else:
-            self.faults.append(Fault(f"--{flag}", "there is no such flag.", _nearest(flag)))
+            self.faults.append(Fault(f"{self.dashes}{flag}", "there is no such flag.", _nearest(flag)))
         words = [trap(flag, setting, first, self.program, self.lang)] if not secret else []
         words += [said("trap", "unset", self.lang, name=name) for name in unset if f"${name}" in shown or f"${{{name}" in shown]  # fmt: skip
         if secret:
             variable = others.VARIABLES.get(flag, "")
             words.append(said("trap", "secret", self.lang, variable=f": {variable}" if variable else ""))
             words.append(trap(flag, setting, "", self.program, self.lang))
-        name = f"--{flag}"
+        name = f"{self.dashes}{flag}"
         self.flags.append(
             Flag(name, shown, setting, self._sentence(flag, setting), " ".join(filter(None, words)))
         )
@@ -180,12 +180,12 @@ class _Reader:
         if setting in SWITCHES or (setting == "merge_lora" and not values):
             self._switch(setting, flag, values)
         elif not values:
-            self.faults.append(Fault(f"--{flag}", "has no value."))
+            self.faults.append(Fault(f"{self.dashes}{flag}", "has no value."))
         elif setting in LISTS:
             self._list(setting, values)
         elif len(values) > 1:
             words = f"has {len(values)} values: {' '.join(values)}."
-            self.faults.append(Fault(f"--{flag}", words, "Quote a value with blanks."))
+            self.faults.append(Fault(f"{self.dashes}{flag}", words, "Quote a value with blanks."))
         elif setting == "input_template" and values[0] == PLAIN_TEMPLATE:
             self.settings[setting] = None
         elif setting == "chat_template":
@@ -197,7 +197,7 @@ class _Reader:
         if setting == "flash_attn" and values and values[0] in others.ATTENTION_WORDS:
             self._attention(others.ATTENTION_WORDS[values[0]])  # LLaMA-Factory's --flash_attn fa2
         elif len(values) > 1:
-            self.faults.append(Fault(f"--{flag}", f"takes one value, not {' '.join(values)}."))
+            self.faults.append(Fault(f"{self.dashes}{flag}", f"takes one value, not {' '.join(values)}."))
         elif not (setting == "apply_chat_template" and self.settings.get("chat_template")):
             self.settings[setting] = values[0] if values else True
 
@@ -218,12 +218,12 @@ class _Reader:
         self.settings["bf16"] = value in ("bf16", "bfloat16", "auto")
         self.settings["fp16"] = value in ("fp16", "float16")
 
-    def _template_text(self, value: str) -> bool:
+    def _template_text(self, flag: str, value: str) -> bool:
         """Whether a chat template was given as its text, which no setting holds; the tokenizer's stands in."""
         if "{%" not in value and "{{" not in value:
             return False
         self.settings["apply_chat_template"] = True
-        self.unused.append("--tokenizer_chat_template")
+        self.unused.append(f"{self.dashes}{flag}")
         return True
 
     # what was not said
@@ -240,6 +240,8 @@ class _Reader:
             others.finish(self.program, self.settings, self.seen, defaults)
             if self.program == "trl":
                 self.notes.append(said("note", "trl_defaults", self.lang))
+            if {"lora_r", "lora_rank"} & self.seen.keys() and not self.settings["lora_rank"]:
+                self.notes.append(said("note", "no_peft", self.lang))
         self.settings |= launcher.settings
         if "gradient_accumulation_steps" in self.seen or self.program in ("trl", "llamafactory"):
             self._batch(launcher.processes)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from sftkit.errors import ConfigError, Fault
 
 # The word after which the flags of the training begin; failing that, any Python script.
-PROGRAM = re.compile(r"^(?!-).*(train_sft(\.py)?|sft\.py)$|^sft$|^launch$|^llamafactory-cli$")
+PROGRAM = re.compile(r"^(?!-).*(train_sft(\.py)?|sft\.py|scripts\.sft)$|^sft$|^launch$|^llamafactory-cli$")
 OTHER = re.compile(r"^(?!-).*\.py$")
 
 _ASSIGNMENT = re.compile(r"([A-Za-z_]\w*)\+?=(.*)", re.DOTALL)

@@ -95,14 +95,20 @@ def quoted(value: Any) -> str:
     return shlex.quote(text)
 
 
+def flag_text(flag: str, value: Any) -> str:
+    """`--flag value`; `--flag=value` where the value would be taken for a flag itself."""
+    parts = value if isinstance(value, (tuple, list)) else [value]
+    joint = "=" if isinstance(value, str) and value.startswith("-") else " "
+    return f"--{flag}{joint}{' '.join(map(quoted, parts))}"
+
+
 def _own(config: SFTConfig) -> list[str]:
     words = []
     for setting, value in config.changed().items():
         if isinstance(value, bool):
             words.append(f"--{setting}" if value else f"--{setting} false")
         else:
-            parts = value if isinstance(value, tuple) else [value]
-            words.append(" ".join([f"--{setting}", *map(quoted, parts)]))
+            words.append(flag_text(setting, value))
     return words
 
 
@@ -158,14 +164,9 @@ class _OpenRLHF:
             if value:
                 yield f"--{flag}"
         elif value is not None:
-            yield f"--{flag} {self._value(setting, value)}"
+            yield flag_text(flag, ",".join(map(str, value)) if setting == "dataset_probs" else value)
         elif setting == "output_key" and self._of < (0, 3, 8):
             yield f"--{flag} ''"  # its default was "output"
-
-    def _value(self, setting: str, value: Any) -> str:
-        if setting == "dataset_probs":
-            return ",".join(map(str, value))
-        return " ".join(map(quoted, value if isinstance(value, tuple) else [value]))
 
     def _unsayable(self, setting: str, value: Any) -> str:
         if setting in ("save_steps", "eval_steps", "logging_steps") and value == 0:
@@ -214,7 +215,7 @@ class _OpenRLHF:
             yield f"--{apply}"
         else:
             template = PLAIN_TEMPLATE if config.input_template is None else config.input_template
-            yield f"--{spelling('input_template', self._of)} {quoted(template)}"
+            yield flag_text(spelling("input_template", self._of), template)
         chat = config.apply_chat_template or (config.chat_template and not named)
         if chat and not config.output_key and self._of >= MULTITURN_SINCE:
             yield "--data.multiturn" if self._of >= DOTTED else "--multiturn"
@@ -243,7 +244,7 @@ class _TRL:
 
     def words(self) -> Iterator[str]:
         for name, value in arguments(self.config).items():
-            yield f"--{name} {json.dumps(value).join(chr(39) * 2) if isinstance(value, dict) else _trl_value(value)}"
+            yield flag_text(name, _trl_value(value))
         yield from self._model()
         for setting in self.NONE:
             field = SFTConfig.model_fields.get(setting)
@@ -253,11 +254,11 @@ class _TRL:
 
     def _model(self) -> Iterator[str]:
         config = self.config
-        yield f"--model_name_or_path {quoted(config.pretrain)}"
-        yield f"--dataset_name {quoted(config.dataset)}"
-        yield f"--dataset_train_split {quoted(config.dataset_split)}"
+        yield flag_text("model_name_or_path", config.pretrain)
+        yield flag_text("dataset_name", config.dataset)
+        yield flag_text("dataset_train_split", config.dataset_split)
         if config.eval_split:
-            yield f"--dataset_test_split {quoted(config.eval_split)}"
+            yield flag_text("dataset_test_split", config.eval_split)
         if code := attention_code(config):
             yield f"--attn_implementation {code}"
         if config.lora_rank:
@@ -285,10 +286,10 @@ class _TRL:
         self.left.append(LeftOut(setting, value, words))
 
 
-def _trl_value(value: Any) -> str:
+def _trl_value(value: Any) -> Any:
     if isinstance(value, bool):
         return str(value).lower()
-    return " ".join(map(quoted, value)) if isinstance(value, (list, tuple)) else quoted(value)
+    return json.dumps(value) if isinstance(value, dict) else value
 
 
 def attention_code(config: SFTConfig) -> str:

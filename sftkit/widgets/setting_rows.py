@@ -76,7 +76,7 @@ class SettingRow(Box):
         if self.empty:
             return None if self.optional else self._default
         if self.name in VERBATIM:
-            return value.replace("\\n", "\n")
+            return re.sub(r"\\(.)", lambda found: {"n": "\n"}.get(found[1], found[1]), value)
         return from_text(value.strip(), self._kind)
 
     @setting.setter
@@ -85,7 +85,9 @@ class SettingRow(Box):
             self.input.value = from_text(value, self._kind) if isinstance(value, str) else value
         else:
             text = "" if value is None else as_text(value)
-            self.input.value = text.replace("\n", "\\n") if self.name in VERBATIM else text
+            self.input.value = (
+                text.replace("\\", "\\\\").replace("\n", "\\n") if self.name in VERBATIM else text
+            )
 
     def show(self, findings: list[Finding]) -> None:
         """Findings beside the field, each with its fix as a button; help is always there."""
