@@ -127,7 +127,7 @@ def tokens_are_trained(look: Look) -> Iterator[Finding]:
 
 def _longer(look: Look) -> tuple[dict[str, int], str]:
     """The max_len that holds every row looked at, as far as the model's positions go; none where that helps nobody."""
-    whole = encoder(look.config.with_(max_len=ANY_LENGTH))
+    whole = encoder(look.local.with_(max_len=ANY_LENGTH))
     cut = [example for example, row in look.seen if row.truncated]
     needed = max(len(row.input_ids) for row in whole.encode(cut))
     most = look.model_config.get("max_position_embeddings") or needed

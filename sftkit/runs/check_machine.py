@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import socket
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -15,7 +18,8 @@ from sftkit.runs.look import Look
 BUSY = 0.3  # share of a card's memory in use from which it counts as somebody's
 BF16 = (8, 0)  # Ampere: the first cards that compute in bfloat16
 # The first cards that each kind of flash attention runs on.
-FLASH = {"flash_attention_2": (8, 0), "flash_attention_3": (9, 0)}
+FLASH = {"auto": (8, 0), "flash_attention_2": (8, 0), "flash_attention_3": (9, 0)}
+PLAIN_ATTENTION = {"attn_implementation": "sdpa", "flash_attn": False}  # runs on every card
 
 
 @check("device")
@@ -43,18 +47,21 @@ def cards_compute_in_bf16(look: Look) -> Iterator[Finding]:
     if not look.config.bf16 or look.config.launcher != "local":
         return
     for card in _older_than(look, BF16):
-        yield Finding("stop", "bf16", f"GPU {card.id} does not compute in bfloat16 (compute capability {_version(card)}; it takes 8.0).", {"bf16": False, "fp16": True}, "Train in float16")  # fmt: skip
+        fix = {"bf16": False, "fp16": True, **PLAIN_ATTENTION}
+        yield Finding("stop", "bf16", f"GPU {card.id} does not compute in bfloat16 (compute capability {_version(card)}; it takes 8.0).", fix, "Train in float16")  # fmt: skip
         return
 
 
 @check("device")
 def cards_have_flash_attention(look: Look) -> Iterator[Finding]:
-    chosen = look.config.attn_implementation
-    if chosen not in FLASH or look.config.launcher != "local":
+    """In half precision `auto` is torch's own flash attention, which old cards lack as well."""
+    config = look.config
+    if config.launcher != "local" or config.attn_implementation not in FLASH or not (config.bf16 or config.fp16):  # fmt: skip
         return
-    for card in _older_than(look, FLASH[chosen]):
-        least = ".".join(map(str, FLASH[chosen]))
-        yield Finding("stop", "attn_implementation", f"{chosen} needs compute capability {least}, and GPU {card.id} has {_version(card)}.", {"attn_implementation": "auto"}, "Take the fastest that is here")  # fmt: skip
+    least = FLASH[config.attn_implementation]
+    for card in _older_than(look, least):
+        fix = {"attn_implementation": "auto"} if card.capability >= FLASH["auto"] else PLAIN_ATTENTION
+        yield Finding("stop", "attn_implementation", f"{config.attn_implementation} takes flash attention, which needs compute capability {least[0]}.{least[1]}; GPU {card.id} has {_version(card)}.", fix, f"Set attn_implementation={fix['attn_implementation']}")  # fmt: skip
         return
 
 
@@ -77,7 +84,7 @@ def the_port_is_free(look: Look) -> Iterator[Finding]:
     wished = os.environ.get("MASTER_PORT")
     if not wished:
         return
-    if not wished.isdigit():
+    if not (wished.isdigit() and 0 < int(wished) < 2**16):
         yield Finding("inform", "launcher", f"MASTER_PORT={wished} is no port. The run takes a free one by itself.")  # fmt: skip
     elif (who := _listener(int(wished))) is not None:
         yield Finding("inform", "launcher", f"The port {wished} (MASTER_PORT) is taken{who}. The run takes a free one by itself.")  # fmt: skip
@@ -85,13 +92,22 @@ def the_port_is_free(look: Look) -> Iterator[Finding]:
 
 def _listener(port: int) -> str | None:
     """Who listens on a port here, in words that may be empty; None where nobody does."""
-    for connection in psutil.net_connections("tcp"):
-        if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port:
-            if connection.pid == os.getpid():
-                return f" by this kernel itself, pid {connection.pid}"
-            name = psutil.Process(connection.pid).name() if connection.pid else ""
-            return f" by {name}, pid {connection.pid}" if name else ""
-    return None
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # what has just been closed is free
+        try:
+            probe.bind(("", port))
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:  # one below 1024, say, that only root may take
+                return None
+        else:
+            return None
+    with suppress(psutil.Error):  # some systems tell root only
+        for connection in psutil.net_connections("tcp"):
+            if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port and connection.pid:
+                if connection.pid == os.getpid():
+                    return f" by this kernel itself, pid {connection.pid}"
+                return f" by {psutil.Process(connection.pid).name()}, pid {connection.pid}"
+    return ""
 
 
 @check("device")

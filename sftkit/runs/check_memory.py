@@ -29,7 +29,11 @@ def memory_suffices(look: Look) -> Iterator[Finding]:
     parts = ", ".join(f"{name} {_gib(size)}" for name, size in need.parts.items() if size > 0.02 * need.total)
     words = f"About {_gib(need.total)} of {where}: {parts}."
     if need.total <= room:
-        yield Finding("inform", "micro_train_batch_size", words)
+        free = free_for_a_rank(look)
+        if need.total <= free:
+            yield Finding("inform", "micro_train_batch_size", words)
+        else:
+            yield Finding("warn", "micro_train_batch_size", f"Only {_gib(free)} are free now. {words}")
         return
     fix = memory.nearest_that_fits(
         look.config,
@@ -76,6 +80,14 @@ def room_for_a_rank(look: Look) -> int | None:
     if look.config.launcher != "local":
         return None
     return machine_memory() // look.config.processes
+
+
+def free_for_a_rank(look: Look) -> int:
+    """Bytes of that which nobody uses now."""
+    if look.gpus:
+        used = [gpu for gpu in look.gpus if gpu.id in look.used_cards] or look.gpus
+        return min(gpu.memory_mb - gpu.used_mb for gpu in used) * 2**20
+    return min(machine_memory(), psutil.virtual_memory().available) // look.config.processes
 
 
 def machine_memory() -> int:

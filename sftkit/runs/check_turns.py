@@ -11,7 +11,6 @@ from itertools import pairwise
 import numpy as np
 
 from sftkit.data import Encoded, Example
-from sftkit.data.encoding import encoder
 from sftkit.data.shaping import Message
 from sftkit.runs.findings import Finding, check
 from sftkit.runs.look import Look
@@ -114,7 +113,7 @@ def answers_are_trained_whole(look: Look) -> Iterator[Finding]:
         if example.messages[-1]["role"] != "assistant" or not (said := _bare(example.messages[-1]["content"])):  # fmt: skip
             continue
         trained = _last_run(row)
-        if said in _bare(row.text) and not _bare(trained).startswith(said):
+        if said in _bare(row.text) and said not in _bare(trained):
             headless.append(example)
         if ends and row.input_ids[np.flatnonzero(row.loss_mask)[-1]] not in ends:
             endless.append(example)
@@ -135,18 +134,19 @@ def _last_run(row: Encoded) -> str:
 
 
 def _end_tokens(look: Look) -> set[int]:
-    """Every token that generation may stop at: special tokens that are not BOS."""
-    vocabulary = encoder(look.config).vocabulary if look.seen else None
-    if vocabulary is None:
+    """Every token that generation may stop at: the tokenizer's marks, but for a BOS that is nothing else."""
+    if not look.seen:
         return set()
-    return {number for mark in vocabulary.marks() if mark != vocabulary.bos and (number := vocabulary.id(mark)) is not None}  # fmt: skip
+    vocabulary = look.vocabulary
+    begins = {vocabulary.bos} - {vocabulary.eos}
+    return {number for mark in vocabulary.marks() if mark not in begins and (number := vocabulary.id(mark)) is not None}  # fmt: skip
 
 
 @check("tokenizer")
 def bos_stands_once(look: Look) -> Iterator[Finding]:
     if not look.seen:
         return
-    vocabulary = encoder(look.config).vocabulary
+    vocabulary = look.vocabulary
     bos = vocabulary.id(vocabulary.bos)
     if bos is None:
         return
@@ -176,7 +176,7 @@ def tokens_fit_the_model(look: Look) -> Iterator[Finding]:
     if token >= size:
         yield Finding("stop", "pretrain", f"{look.train.name_of(example)} has token {token}, and the model knows only {size}: tokenizer and weights are of different models.")  # fmt: skip
         return
-    there = encoder(look.config).vocabulary.tokenizer.get_vocab_size(with_added_tokens=True)
+    there = look.vocabulary.tokenizer.get_vocab_size(with_added_tokens=True)
     if there > size:
         yield Finding("warn", "pretrain", f"The tokenizer has {there} tokens and the model {size}: a row with one of the others would end the run.")  # fmt: skip
 

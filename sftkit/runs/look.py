@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from sftkit.config import SFTConfig
-from sftkit.data import Encoded, Example, encoder
+from sftkit.data import Encoded, Example, Vocabulary, encoder
 from sftkit.errors import DataError
 from sftkit.runs import cards, hardware, memory
 from sftkit.runs import folder as disk
@@ -99,12 +99,19 @@ class Look:
         return random.Random(0).sample(self.train.used, min(TOKENIZED, len(self.train.used)))
 
     @cached_property
+    def local(self) -> SFTConfig:
+        """The settings, with the folder in this machine's cache for a hub id whose tokenizer is there."""
+        folder = self.model_files
+        cached = self.model is None and folder is not None and (folder / "tokenizer.json").is_file()
+        return self.config.with_(pretrain=str(folder)) if cached else self.config
+
+    @cached_property
     def encoded(self) -> list[Encoded] | DataError:
         """The rows `looked_at` as the trainer will see them."""
-        if not self.looked_at or self.model is None:
+        if not self.looked_at or not Path(self.local.pretrain).is_dir():
             return []
         try:
-            return list(encoder(self.config).encode(self.looked_at))
+            return list(encoder(self.local).encode(self.looked_at))
         except DataError as error:
             return error
 
@@ -112,6 +119,11 @@ class Look:
     def seen(self) -> list[tuple[Example, Encoded]]:
         """The rows `looked_at`, each with what the trainer will see of it; none where they cannot be encoded."""
         return [] if isinstance(self.encoded, DataError) else list(zip(self.looked_at, self.encoded))
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The tokenizer of the rows `seen`."""
+        return encoder(self.local).vocabulary
 
     @cached_property
     def rows_used(self) -> int:

@@ -91,8 +91,10 @@ def test_users_that_are_not_seen_and_a_driver_that_does_not_say(smi):
 def test_cards_without_bfloat16(smi):
     smi(capability="7.5")
     finding = one("stop", "bf16", "GPU 0 does not compute in bfloat16 (compute capability 7.5")
-    assert finding.fix == {"bf16": False, "fp16": True}
+    assert finding.fix == {"bf16": False, "fp16": True, "attn_implementation": "sdpa", "flash_attn": False}
     mended(finding)
+    changes = {"bf16": False, "fp16": True}  # torch's own flash attention is not for old cards either
+    mended(one("stop", "attn_implementation", "GPU 0 has 7.5", **changes), **changes)
     smi(capability="[N/A]")
     assert not keys()
 
@@ -101,7 +103,7 @@ def test_cards_without_bfloat16(smi):
 def test_cards_too_old_for_flash_attention(smi, monkeypatch):
     smi(capability="8.0")
     changes = {"attn_implementation": "flash_attention_3"}
-    finding = one("stop", "attn_implementation", "needs compute capability 9.0, and GPU 0 has 8.0", **changes)
+    finding = one("stop", "attn_implementation", "needs compute capability 9.0; GPU 0 has 8.0", **changes)
     mended(finding, **changes)
 
 
@@ -114,8 +116,9 @@ def test_a_port_that_is_taken(world, monkeypatch):
         monkeypatch.setenv("MASTER_PORT", str(port))
         one("inform", "launcher", f"The port {port} (MASTER_PORT) is taken by this kernel itself, pid {os.getpid()}")  # fmt: skip
     assert not [item for item in preflight(settings()) if item.key == "the_port_is_free"]
-    monkeypatch.setenv("MASTER_PORT", "many")
-    one("inform", "launcher", "MASTER_PORT=many is no port")
+    for wrong in ("many", "999999"):
+        monkeypatch.setenv("MASTER_PORT", wrong)
+        one("inform", "launcher", f"MASTER_PORT={wrong} is no port")
 
 
 @pytest.mark.parametrize(("flags", "level"), [({"avx2"}, "warn"), ({"avx2", "avx512f"}, "inform")])

@@ -120,6 +120,15 @@ def test_activations_that_may_not_fit_only_warn(large, world):
     mended(finding, **changes)
 
 
+@provokes("memory_suffices")
+def test_what_others_use_now_is_told(large, monkeypatch):
+    large(200)
+    one("inform", "micro_train_batch_size", "About 156 GiB of a card of 200 GiB")
+    monkeypatch.setattr(hardware, "gpus", lambda timeout=5.0: [hardware.GPU(0, "H100", 200 * 1024, 50 * 1024, 0)])  # fmt: skip
+    look._gpus.cache_clear()
+    one("warn", "micro_train_batch_size", "Only 150 GiB are free now")
+
+
 def test_a_model_that_fits_nowhere_gets_no_fix(large):
     large(4)
     finding = one("stop", "zero_stage", "No setting makes it fit")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -166,3 +167,23 @@ def test_an_answer_column_that_is_empty_gets_another(world):
     finding = one("stop", "dataset", "every row has an empty answer", **ALONE)
     assert finding.fix == {"input_key": "prompt", "output_key": "output"}
     mended(finding, **ALONE)
+
+
+def test_models_that_think_or_begin_as_they_end_are_sound(world):
+    """Qwen 3's empty thoughts before the answer are trained with it; GPT-2 has one token for BOS and EOS."""
+    thinks = "{% for m in messages %}{{ m.role }}: {{ '<think></think>' if m.role == 'assistant' }}{{ m.content }}{{ eos_token if m.role == 'assistant' }}\n{% endfor %}{{ 'assistant: ' if add_generation_prompt }}"
+    talks(world, turns("user: Hi.", "assistant: 3"))
+    assert not [item for item in preflight(settings(**template(world, thinks))) if item.level != "inform"]
+    write_tokenizer(world / "model", bos="</s>")
+    found = preflight(settings(**ALONE))
+    assert not [item for item in found if item.level != "inform"], found
+
+
+def test_a_model_of_the_hub_that_is_in_the_cache_is_looked_at_too(world, monkeypatch, tmp_path):
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    place = tmp_path / "hub" / "models--ana--tiny" / "snapshots" / "abc"
+    shutil.copytree(world / "model", place)
+    found = preflight(settings(pretrain="ana/tiny"))
+    assert {"rows_and_tokens", "memory_suffices"} <= {item.key for item in found}
+    assert not [item for item in found if item.level != "inform"]
