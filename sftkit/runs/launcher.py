@@ -77,7 +77,7 @@ def _record(config: SFTConfig, folder: Path) -> dict[str, Any]:
         "command": shlex.split(config.to_command().replace("\\\n", " ")),
         "cwd": str(cwd),
         "python": sys.executable,
-        "versions": _versions(),
+        "versions": versions(),
         "git_commit": _git_commit(cwd),
         "data": facts.of_config(config),
         "model": facts.of_model(config.pretrain),
@@ -89,7 +89,7 @@ def _record(config: SFTConfig, folder: Path) -> dict[str, Any]:
     }
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
     """Versions as installed, read from their metadata: importing torch to ask would take seconds."""
     found = {"python": sys.version.split()[0]}
     for package in PACKAGES:

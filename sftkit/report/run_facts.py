@@ -1,0 +1,284 @@
+"""What a run card says, section by section: plain values, not yet HTML or Markdown. Everything here is what the run's
+folder holds; what an older run did not record is said to be missing, never guessed."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pandas as pd
+
+from sftkit.config import SFTConfig
+from sftkit.errors import SftkitError
+from sftkit.report.scrub import Scrub
+from sftkit.runs.replay import Replay
+
+ABSENT = "not recorded"
+SAMPLES = 12  # prompts shown
+LONGEST = 2_000  # characters of a text shown
+COUNTS = {
+    "rows": "rows drawn",
+    "kept": "rows trained on",
+    "nothing_to_train": "rows left out: nothing to train",
+    "truncated": "rows whose answer is cut at max_len",
+    "shortened": "rows without their last turns, which did not fit",
+    "tokens": "tokens in one epoch",
+    "trained_tokens": "trained tokens in one epoch",
+}
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of text; `numeric`: the columns that hold figures. `fold`: shown when opened, under these words."""
+
+    columns: tuple[str, ...]
+    rows: list[tuple[str, ...]]
+    numeric: frozenset[str] = frozenset()
+    fold: str = ""
+
+
+@dataclass(frozen=True)
+class Answers:
+    """One prompt with the answers of the first and the last checkpoint."""
+
+    prompt: str
+    task: str
+    reference: str
+    answers: list[tuple[str, str]]  # (which checkpoint, answer)
+
+
+@dataclass(frozen=True)
+class Section:
+    """A heading and what stands under it, in this order."""
+
+    title: str
+    about: str = ""
+    tables: list[Table] = field(default_factory=list)
+    picture: bytes = b""  # PNG
+    alt: str = ""
+    text: str = ""  # raw: a log, shown as it stands
+    answers: list[Answers] = field(default_factory=list)
+    code: str = ""
+
+
+def sections(run: Any, scrub: Scrub) -> list[Section]:
+    """Every section that has something to say of `run`, without secrets and paths of the machine."""
+    record, status, metrics = run.record, run.status, run.metrics()
+    makers = (
+        lambda: _failure(run),
+        lambda: _data(run, record),
+        lambda: _settings(run.config),
+        lambda: _curve(run, metrics),
+        lambda: _tasks(metrics),
+        lambda: _samples(run),
+        lambda: _times(record, status, metrics),
+        lambda: _surroundings(record),
+        lambda: _replay(run, scrub),
+    )
+    return [_scrubbed(section, scrub) for make in makers if (section := make()) is not None]
+
+
+def summary(run: Any, scrub: Scrub) -> list[str]:
+    """The run in two or three sentences."""
+    status, config, metrics = run.status, run.config, run.metrics()
+    losses, evals = metrics["loss"].dropna(), metrics["eval_loss"].dropna()
+    done = (
+        f"{status.step:,} of {status.total_steps:,} steps" if status.total_steps else f"{status.step:,} steps"
+    )
+    said = [f"{config.pretrain}, tuned on {config.dataset}: {status.state} after {done}."]
+    if status.reason:
+        said.append(status.reason[:LONGEST])
+    if len(losses):
+        said.append(f"Loss {losses.iloc[0]:.4f} at the first logged step, {losses.iloc[-1]:.4f} at the last" + (f"; eval loss {evals.iloc[-1]:.4f}." if len(evals) else "."))  # fmt: skip
+    return [scrub(line) for line in said]
+
+
+def _failure(run: Any) -> Section | None:
+    diagnosis = run.diagnosis
+    if diagnosis is None:
+        return None
+    fixes = [(fix.fix_label or fix.field, fix.message) for fix in diagnosis.fixes]
+    tables = [Table(("change", "why"), fixes)] if fixes else []
+    return Section(
+        f"Why it failed: {diagnosis.title}", diagnosis.explanation, tables, text=diagnosis.evidence
+    )
+
+
+def _data(run: Any, record: dict[str, Any]) -> Section:
+    files = [
+        (entry["split"], entry["path"], _figure(entry["rows"]), entry["sha256"] or ABSENT)
+        for entry in record.get("data") or []
+    ]
+    counts = {split: run.rows.get(split, {}) for split in ("train", "eval")}
+    shown = [split for split in counts if counts[split]]
+    lines = [
+        (words, *(_figure(counts[split].get(name)) for split in shown)) for name, words in COUNTS.items()
+    ]
+    tables = [Table(("split", "source", "rows", "SHA-256"), files, frozenset({"rows"}))] if files else []
+    tables += [Table(("count", *shown), lines, frozenset(shown))] if shown else []
+    trained = counts["train"].get("trained_tokens")
+    epochs = run.config.max_epochs
+    about = "What became of the rows: " + (f"{trained * epochs:,} trained tokens in all, over {epochs:,} epoch{'s' if epochs > 1 else ''}." if trained else f"{ABSENT}.")  # fmt: skip
+    return Section("Data", about, tables)
+
+
+def _settings(config: SFTConfig) -> Section:
+    changed = config.changed()
+    rows = {True: [], False: []}
+    for name, info in SFTConfig.model_fields.items():
+        rows[name in changed].append((name, _value(getattr(config, name)), info.description or ""))
+    columns = ("setting", "value", "what it does")
+    rest = Table(columns, rows[False], fold=f"{len(rows[False])} settings at their defaults")
+    return Section("Settings", "", [Table(columns, rows[True]), rest])
+
+
+def _curve(run: Any, metrics: pd.DataFrame) -> Section | None:
+    losses = metrics[["step", "loss"]].dropna()
+    if losses.empty:
+        return None
+    from sftkit.report.curves import png_bytes
+
+    evals = metrics[["step", "eval_loss"]].dropna()
+    alt = f"Loss by step, from {losses['loss'].iloc[0]:.3f} at step {int(losses['step'].iloc[0])} to {losses['loss'].iloc[-1]:.3f} at step {int(losses['step'].iloc[-1])}; lowest {losses['loss'].min():.3f}."  # fmt: skip
+    if len(evals):
+        alt += f" Eval loss from {evals['eval_loss'].iloc[0]:.3f} to {evals['eval_loss'].iloc[-1]:.3f}."
+    return Section("Loss", "Mean over the trained tokens of each step, nats a token.", picture=png_bytes(run, dpi=110), alt=alt)  # fmt: skip
+
+
+def _tasks(metrics: pd.DataFrame) -> Section | None:
+    """Eval losses: all of them where there are few, else the first and the last; a column each, a line a task."""
+    evals = metrics.dropna(subset=["eval_loss"])
+    if evals.empty:
+        return None
+    shown = evals if len(evals) <= 6 else pd.concat([evals.head(2), evals.tail(4)])
+    steps = tuple(f"step {int(step):,}" for step in shown["step"])
+    by_task = [value if isinstance(value, dict) else {} for value in shown["eval_loss_by_task"]]
+    lines = [("all", *(f"{loss:.4f}" for loss in shown["eval_loss"]))]
+    for task in sorted({task for losses in by_task for task in losses}):
+        lines.append((task or "(no task)", *(_loss(losses.get(task)) for losses in by_task)))
+    return Section("Eval loss by task", "On held-out rows, nats a trained token.", [Table(("task", *steps), lines, frozenset(steps))])  # fmt: skip
+
+
+def _samples(run: Any) -> Section | None:
+    samples = run.samples() if hasattr(run, "samples") else pd.DataFrame()
+    if samples.empty:
+        return None
+    first, last = int(samples["step"].min()), int(samples["step"].max())
+    steps = [first] if first == last else [first, last]
+    found: dict[str, Answers] = {}
+    for row in samples[samples["step"].isin(steps)].sort_values("step", kind="stable").to_dict("records"):
+        key = json.dumps(row["prompt"], sort_keys=True, default=str)
+        if key not in found and len(found) == SAMPLES:
+            continue
+        known = found.setdefault(key, Answers(_prompt(row["prompt"]), _text(row.get("task")), _text(row.get("reference")), []))  # fmt: skip
+        known.answers.append((f"step {int(row['step']):,}", _text(row["response"])))
+    return Section("Answers", "The same prompts at the first and the last checkpoint.", answers=list(found.values()))  # fmt: skip
+
+
+def _times(record: dict[str, Any], status: Any, metrics: pd.DataFrame) -> Section:
+    from sftkit.runs.times import time_spent
+
+    def last(column: str) -> float | None:
+        values = metrics[column].dropna() if column in metrics else []
+        return float(values.iloc[-1]) if len(values) else None
+
+    speeds = (
+        metrics["tokens_per_second"].dropna() if "tokens_per_second" in metrics else pd.Series(dtype=float)
+    )
+    memory = metrics["memory_mb"].dropna() if "memory_mb" in metrics else pd.Series(dtype=float)
+    lines = [
+        ("launched", record.get("created") or ABSENT),
+        ("from start to end", _time(time_spent(record, status))),
+        ("training steps alone", _time(last("seconds"))),
+        ("tokens trained on, masked ones included", _figure(last("tokens"))),
+        ("tokens a second (median)", _figure(speeds.median() if len(speeds) else None)),
+        ("peak memory of the first process", f"{memory.max():,.0f} MB" if len(memory) else ABSENT),
+    ]
+    return Section("Time and memory", "", [Table(("what", "figure"), lines)])
+
+
+def _surroundings(record: dict[str, Any]) -> Section:
+    machine, versions = record.get("machine") or {}, record.get("versions") or {}
+    memory = machine.get("memory_mb")
+    lines = [
+        ("processes", _figure(record.get("processes"))),
+        ("GPUs used", ", ".join(map(str, record.get("gpus") or ())) or ("the first" if machine.get("gpus") else "none")),
+        ("GPUs of the machine", ", ".join(machine.get("gpus") or ()) or ("none" if machine else ABSENT)),
+        ("CPU", f"{machine['cpu']}, {machine.get('cores')} cores" if machine.get("cpu") else ABSENT),
+        ("memory", f"{memory:,} MB" if memory else ABSENT),
+        ("system", machine.get("system") or ABSENT),
+        ("git", f"commit {record['git_commit']}" if record.get("git_commit") else ABSENT),
+    ]  # fmt: skip
+    packages = [(name, str(version)) for name, version in versions.items()]
+    model = [(f"model's {part}", digest) for part, digest in (record.get("model") or {}).items() if part != "path" and digest]  # fmt: skip
+    tables = [Table(("what", "it was"), [*lines, *model])]
+    return Section("Machine and versions", "", tables + ([Table(("package", "version"), packages)] if packages else []))  # fmt: skip
+
+
+def _replay(run: Any, scrub: Scrub) -> Section | None:
+    """Code with the paths of this card, so that it runs where these lead to the same files."""
+    if not run.status.ended:
+        return None
+    try:
+        replay = Replay.of(run)
+        config = SFTConfig.from_dict(scrub.deep(replay.config.to_dict()))
+        code = replace(replay, config=config, data=scrub.deep(replay.data)).to_code()
+    except (SftkitError, KeyError) as error:
+        return Section("Replay", f"This run cannot be launched anew: {error}")
+    return Section("Replay", "A notebook cell that launches the run anew, in the folder that the paths start from. It first says what is not as it was; where nothing differs, the losses are the same to the last bit.", code=code)  # fmt: skip
+
+
+def _scrubbed(section: Section, scrub: Scrub) -> Section:
+    clean = {name: scrub.deep(getattr(section, name)) for name in ("title", "about", "alt", "text", "code")}
+    tables = [replace(table, rows=scrub.deep(table.rows), columns=scrub.deep(table.columns)) for table in section.tables]  # fmt: skip
+    answers = [
+        Answers(*scrub.deep([one.prompt, one.task, one.reference, one.answers])) for one in section.answers
+    ]
+    return replace(section, **clean, tables=tables, answers=answers)
+
+
+def _prompt(messages: Any) -> str:
+    """The conversation as text: the last question alone, where it is all there is."""
+    turns = messages if isinstance(messages, list) else [{"role": "user", "content": str(messages)}]
+    alone = len(turns) == 1
+    return "\n".join(_lines(turns, alone))[:LONGEST]
+
+
+def _lines(turns: list[Any], alone: bool) -> Iterator[str]:
+    for turn in turns:
+        content = str(turn.get("content", "")) if isinstance(turn, dict) else str(turn)
+        yield content if alone else f"{turn.get('role', '')}: {content}"
+
+
+def _text(value: Any) -> str:
+    return value[:LONGEST] if isinstance(value, str) else ""
+
+
+def _value(value: Any) -> str:
+    if value is None:
+        return "none"
+    if isinstance(value, tuple):
+        return ", ".join(map(str, value))
+    return repr(value) if isinstance(value, float) else str(value)
+
+
+def _figure(value: Any) -> str:
+    known = isinstance(value, (int, float)) and not (isinstance(value, float) and math.isnan(value))
+    return f"{value:,.0f}" if known else ABSENT
+
+
+def _loss(value: Any) -> str:
+    return f"{value:.4f}" if isinstance(value, (int, float)) else ""
+
+
+def _time(seconds: float | None) -> str:
+    if seconds is None:
+        return ABSENT
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return (
+        f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{seconds:.1f} s"
+    )
