@@ -170,12 +170,20 @@ def card(
 
 
 @app.command()
-def settings() -> None:
+def settings(
+    openrlhf: Annotated[
+        str, typer.Option("--openrlhf", help="Show that version's flags beside them, such as 0.8.9.")
+    ] = "",
+) -> None:
     """Every setting of a run: its flag, its default, what it is."""
-    table = Table("flag", "default", "", box=None)
+    from sftkit.command import names
+
+    table = Table("flag", *([f"OpenRLHF {openrlhf}"] if openrlhf else []), "default", "", box=None)
     for name, field in SFTConfig.model_fields.items():
         default = "needed" if field.is_required() else "" if field.default is None else str(field.default)
-        table.add_row(f"--{name}", default, field.description)
+        flag = names.spelling(name, names.version(openrlhf))
+        theirs = [f"--{flag}" if flag else ""] if openrlhf else []
+        table.add_row(f"--{name}", *theirs, default, field.description)
     console.print(table)
 
 
@@ -275,13 +283,29 @@ def report(
 @app.command()
 def translate(
     script: Annotated[
-        Path | None, typer.Argument(help="File with the command; none: standard input.")
+        Path | None, typer.Argument(help="File with the command or the YAML; none: standard input.")
     ] = None,
-    to: Annotated[str, typer.Option(help="python, sftkit, openrlhf==VERSION or trl.")] = "python",
+    to: Annotated[
+        str, typer.Option(help="python, sftkit, yaml, openrlhf==VERSION, trl, or trl-python.")
+    ] = "python",
+    quiet: Annotated[bool, typer.Option("--quiet", help="Leave out what each flag is and does.")] = False,
 ) -> None:
-    """A launch command (OpenRLHF's train_sft, TRL's) to sftkit's settings or to another program's command."""
-    config = SFTConfig.from_command(script.read_text(encoding="utf-8") if script else sys.stdin.read())
-    console.print(config.to_code() if to == "python" else config.to_command(to), soft_wrap=True)
+    """A launch command (OpenRLHF's train_sft of any version, TRL's, LLaMA-Factory's YAML) explained, and written anew.
+
+    What each flag is, with its traps, goes to standard error; the settings in the form asked for to standard output.
+    """
+    from sftkit import command
+    from sftkit.errors import ConfigError
+
+    found = command.translate(script.read_text(encoding="utf-8") if script else sys.stdin.read())
+    if not quiet:
+        Console(stderr=True, highlight=False, markup=False).print(str(found), soft_wrap=True)
+    if found.faults:
+        raise ConfigError(list(found.faults))
+    config = found.config
+    write = {"python": config.to_code, "yaml": config.to_yaml, "trl-python": config.to_trl_python}
+    text = write[to]() if to in write else config.to_command(to)
+    console.print(text.rstrip("\n"), soft_wrap=True)
 
 
 if __name__ == "__main__":

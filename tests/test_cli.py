@@ -65,6 +65,20 @@ def test_translate_reads_a_script_and_writes_another(sftkit, tmp_path):
     assert "no such flag" in sftkit("translate", stdin="train_sft --nonsense 1", code=1)
 
 
+def test_translate_explains_and_writes_every_form(sftkit, tmp_path):
+    script = "train_sft --pretrain m --dataset d --max_samples 9 --use_wandb s3cret --l2 0.1"
+    (tmp_path / "run.sh").write_text(script)
+    text = sftkit("translate", "run.sh")
+    assert "drawn with the seed" in text and "s3cret" not in text and "WANDB_API_KEY" in text
+    quiet = sftkit("translate", "run.sh", "--quiet")
+    assert "WANDB_API_KEY" not in quiet and "max_samples=9" in quiet
+    assert "max_samples: 9" in sftkit("translate", "run.sh", "--quiet", "--to", "yaml")
+    assert "SFTTrainer(" in sftkit("translate", "run.sh", "--quiet", "--to", "trl-python")
+    assert "--weight_decay 0.1" in sftkit("translate", "run.sh", "--quiet", "--to", "trl")
+    assert sftkit("translate", "run.sh", "--quiet", "--to", "sftkit").startswith("sftkit launch")
+    assert "axolotl" in sftkit("translate", "run.sh", "--to", "axolotl", code=1)
+
+
 def test_doctor_says_what_is_wrong_and_starts_nothing(sftkit, settings, tmp_path):
     text = sftkit("doctor", "--pretrain", "nowhere", "--dataset", "none.jsonl", code=1)
     assert "pretrain" in text and "dataset" in text and "nothing was started" in text
@@ -75,6 +89,7 @@ def test_doctor_says_what_is_wrong_and_starts_nothing(sftkit, settings, tmp_path
 def test_settings_are_listed(sftkit):
     text = sftkit("settings")
     assert all(f"--{name}" in text for name in SFTConfig.model_fields)
+    assert "--ds.zero_stage" in sftkit("settings", "--openrlhf", "0.11")
 
 
 def test_train_says_what_preflight_doubts(sftkit, settings):
