@@ -10,8 +10,8 @@ from sftkit.data import Columns, Example, encoder
 from sftkit.data.turns import holds_turns
 from sftkit.errors import DataError
 from sftkit.runs.findings import Finding, check
-from sftkit.runs.look import Look, answer_of, prompt_of
-from sftkit.runs.sources import Seen, Split
+from sftkit.runs.look import Look
+from sftkit.runs.sources import Seen, Split, answer_of, prompt_of
 
 # Names that data sets give to the two columns, the likeliest first.
 PROMPTS = "prompt question instruction query input problem user human text_input source".split()

@@ -19,7 +19,7 @@ from sftkit.data import Encoded, Example, Vocabulary, encoder
 from sftkit.errors import DataError
 from sftkit.runs import cards, hardware, memory
 from sftkit.runs import folder as disk
-from sftkit.runs.sources import LIMITS, QUICK, Split
+from sftkit.runs.sources import LIMITS, Split, quick_split
 
 HEADER_LIMIT = 100 * 2**20  # bytes: what the format allows for a header
 TOKENIZED = 200  # rows drawn for the checks that need the tokenizer
@@ -82,11 +82,14 @@ class Look:
 
     @cached_property
     def train(self) -> Split:
-        return Split(self.config, "train", limits=QUICK if self.quick else LIMITS)
+        return self._split("train")
 
     @cached_property
     def eval(self) -> Split:
-        return Split(self.config, "eval", limits=QUICK if self.quick else LIMITS)
+        return self._split("eval")
+
+    def _split(self, split: str) -> Split:
+        return quick_split(self.config, split) if self.quick else Split(self.config, split, limits=LIMITS)
 
     @property
     def splits(self) -> dict[str, Split]:
@@ -130,7 +133,7 @@ class Look:
         """Rows that will be trained, after shares, caps and `max_samples`, without those that answer nothing: an
         estimate where a source is sampled, 0 where one is not known."""
         used = self.train.used
-        answered = sum(bool(answer_of(example)) for example in used)
+        answered = self.train.answered
         if self.train.whole or not used:
             return answered
         total = sum(self.train.sizes)
@@ -174,16 +177,6 @@ class Look:
     def free_bytes(self, path: Path) -> int:
         """Free space on the disk that `path` is or will be on."""
         return shutil.disk_usage(existing(path)).free
-
-
-def prompt_of(example: Example) -> str:
-    """All that is asked, without blanks around it."""
-    return "".join(turn["content"] for turn in example.messages if turn["role"] != "assistant").strip()
-
-
-def answer_of(example: Example) -> str:
-    """All that is answered, without blanks around it."""
-    return "".join(turn["content"] for turn in example.messages if turn["role"] == "assistant").strip()
 
 
 def existing(path: Path) -> Path:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,6 +16,7 @@ from sftkit.data import Columns, Example, is_hub_source, mixing
 from sftkit.data.fingerprint import size_of
 from sftkit.data.reading import named_sources, open_source, read_head, where_rows_are
 from sftkit.data.shaping import find_all_columns, mixed, to_example
+from sftkit.data.tables import data_files
 from sftkit.errors import DataError
 
 
@@ -122,9 +123,24 @@ class Split:
             if example.row - 1 in taken
         ]
 
+    @cached_property
+    def answered(self) -> int:
+        """How many of the rows `used` have an answer."""
+        return sum(bool(answer_of(example)) for example in self.used)
+
     def name_of(self, example: Example) -> str:
         """`row 5`, with its source where there are several."""
         return f"row {example.row}" + (f" of {example.source}" if len(self.sources) > 1 else "")
+
+
+def prompt_of(example: Example) -> str:
+    """All that is asked, without blanks around it."""
+    return "".join(turn["content"] for turn in example.messages if turn["role"] != "assistant").strip()
+
+
+def answer_of(example: Example) -> str:
+    """All that is answered, without blanks around it."""
+    return "".join(turn["content"] for turn in example.messages if turn["role"] == "assistant").strip()
 
 
 def _seen(name: str, wanted: str | None, limits: Limits) -> Seen:
@@ -144,3 +160,32 @@ def _seen(name: str, wanted: str | None, limits: Limits) -> Seen:
         return Seen(name, place, error=error)
     except OSError as error:
         return Seen(name, place, error=DataError(f"cannot be read: {error.strerror}.", file=name))
+
+
+# Settings that what is seen of data depends on.
+DATA_SETTINGS = (
+    "dataset", "eval_dataset", "dataset_split", "eval_split", "input_key", "output_key", "task_key", "dataset_probs",
+    "dataset_caps", "max_samples", "seed",
+)  # fmt: skip
+
+
+def quick_split(config: SFTConfig, split: str) -> Split:
+    """A `Split` with the QUICK limits; the last ones stay in memory until a file or a setting of theirs changes."""
+    of_data = SFTConfig(pretrain="-", **{name: getattr(config, name) for name in DATA_SETTINGS})
+    names, wanted = named_sources(config, split)
+    return _quick_split(of_data, split, tuple(_stamp(name, wanted) for name in names))
+
+
+@lru_cache(maxsize=4)
+def _quick_split(config: SFTConfig, split: str, _stamps: tuple) -> Split:
+    return Split(config, split, limits=QUICK)
+
+
+def _stamp(name: str, wanted: str | None) -> tuple:
+    """What changes when a source does."""
+    try:
+        files = [Path(name), *data_files(where_rows_are(name, wanted))]
+        return tuple((str(file.absolute()), file.stat().st_size, file.stat().st_mtime_ns) for file in files)
+    except (DataError, OSError):
+        place = Path(name).absolute()
+        return (str(place), place.stat().st_mtime_ns if place.exists() else 0)

@@ -164,5 +164,21 @@ def test_the_instant_tier_is_instant_whatever_the_data(world, monkeypatch):
         assert "batch_and_steps" in {item.key for item in found}
 
 
+def test_what_the_instant_tier_remembers_is_what_is_there(world):
+    """A file that changes, appears or goes is seen at once; so is another column."""
+
+    def rows(**changes) -> list[str]:
+        return [item.message for item in preflight(settings(**changes), tier="instant") if item.field in ("dataset", "max_epochs", "input_key")]  # fmt: skip
+
+    assert "4 steps an epoch" in rows()[0]
+    write(world / "train.jsonl", [{"prompt": "a", "response": "b"}] * 32)
+    assert "2 steps an epoch" in rows()[0]
+    assert "no column 'question'" in rows(input_key="question")[0]
+    (world / "train.jsonl").unlink()
+    assert "There is no file" in rows()[0]
+    write(world / "train.jsonl", [{"prompt": "a", "response": "b"}] * 16)
+    assert "1 steps an epoch" in rows()[0]
+
+
 if __name__ == "__main__":
     print(table())
