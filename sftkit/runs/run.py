@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from sftkit.runs.causes import Diagnosis
     from sftkit.runs.deletion import Deleted
     from sftkit.runs.hardware import Meter, RunUse
+    from sftkit.runs.scoring import Scoring
 
 SAMPLES = ("step", "prompt", "response", "reference", "task", "source", "row")
 METRICS = (
@@ -138,6 +139,19 @@ class Run:
     def row_losses(self) -> pd.DataFrame:
         """Every row trained so far: source, row, times (trained), tokens, first_loss, last_loss; in the data's order."""
         return row_losses.row_losses(self.folder)
+
+    def score_rows(self, limit: int | None = None) -> Scoring:
+        """Measure the loss of each training row (of `limit` of them, drawn with the seed) under the model the run started
+        from and under its own, in a process of its own. Returns at once: `.progress`, `.error`, `.wait()`, `.stop()`."""
+        from sftkit.runs import scoring
+
+        return scoring.start(self.folder, self.model_path, limit, self.record.get("gpus") or [])
+
+    def row_scores(self) -> pd.DataFrame:
+        """What score_rows() has measured: source, row, tokens, base_loss, tuned_loss. Raises RunError before that."""
+        from sftkit.runs import scoring
+
+        return scoring.row_scores(self.folder)
 
     def samples(self) -> pd.DataFrame:
         """The answers to the fixed prompts at each checkpoint, a row each, in the columns SAMPLES and what else there is."""
