@@ -42,6 +42,19 @@ def _entry(source: str, split: str, wanted: str | None) -> dict[str, Any]:
     return {**facts, "split": split}
 
 
+def changed(record: dict[str, Any], root: Path) -> list[str]:
+    """The sources of a run's record that are other files now than then, seen from `root`; large ones are not looked at."""
+    settings, found = record.get("config", {}), []
+    wanted = {"train": settings.get("dataset_split", "train"), "eval": settings.get("eval_split")}
+    for entry in record.get("data", []):
+        path, split = root / entry["path"], wanted[entry["split"]]
+        if entry["sha256"] is None or not path.exists() or size_of(path, split) > AT_ONCE:
+            continue
+        if file_facts(path, split)["sha256"] != entry["sha256"]:
+            found.append(entry["path"])
+    return found
+
+
 def of_model(pretrain: str) -> dict[str, str]:
     """`path`, a digest of the weights (`identity.of_model`) and one of the tokenizer's files; a hub id has neither."""
     folder = Path(pretrain)

@@ -24,6 +24,7 @@ from sftkit.data import encoder
 from sftkit.data.browsing import Drawn, at_home
 from sftkit.data.plan import Plan
 from sftkit.errors import ConfigError, DataError, Fault, SftkitError
+from sftkit.runs import facts
 from sftkit.widgets import worst_rows
 from sftkit.widgets.background import in_background
 from sftkit.widgets.labels import label, table
@@ -58,6 +59,7 @@ class TokenLens(anywidget.AnyWidget):
         self.config = at_home(config, self.root)
         self.encoder = encoder(self.config)
         self._opened: dict[str, Drawn] = {}
+        self._measuring: Any = None  # a Scoring
         self.split, self.number = _known(split), 0
         self.drawn  # noqa: B018 (opened here, so that what is wrong is said here)
         if row is not None:
@@ -158,9 +160,16 @@ class TokenLens(anywidget.AnyWidget):
             "sources": {"train": config.sources, "eval": config.eval_sources},
             "packing": config.packing,
             "max_len": config.max_len,
-            "losses": worst_rows.offered(self.run),
+            "losses": {
+                **worst_rows.offered(self.run),
+                "rows": min(worst_rows.MEASURED, len(self._rows("train"))),
+            },
             "run": "" if self.run is None else self.run.id,
         }
+
+    def _stale(self, content: dict[str, Any]) -> dict[str, Any]:
+        """Sources that are not as the run read them: what is shown of them is not what was trained."""
+        return {"stale": [] if self.run is None else facts.changed(self.run.record, self.root)}
 
     def _row(self, content: dict[str, Any]) -> dict[str, Any]:
         """A row; the page's last one is the one that `print` shows. A faulty row is told with its fault."""
@@ -225,11 +234,16 @@ class TokenLens(anywidget.AnyWidget):
         return {"by": found.attrs["by"], "columns": found.attrs["columns"], "of": found.attrs["of"], "rows": listed.to_dict("records")}  # fmt: skip
 
     def _score(self, content: dict[str, Any]) -> dict[str, Any]:
-        worst_rows.score(self.run)
+        self._measuring = worst_rows.score(self.run, len(self._rows("train")))
         return self._scoring(content)
 
     def _scoring(self, content: dict[str, Any]) -> dict[str, Any]:
-        return {"scoring": worst_rows.progress(self.run)}
+        return {"scoring": worst_rows.progress(self._measuring)}
+
+    def _stop(self, content: dict[str, Any]) -> dict[str, Any]:
+        if self._measuring is not None and not self._measuring.done:
+            self._measuring.stop()
+        return self._scoring(content)
 
 
 _QUICK: dict[str, Callable[[TokenLens, dict[str, Any]], dict[str, Any]]] = {
@@ -240,8 +254,10 @@ _QUICK: dict[str, Callable[[TokenLens, dict[str, Any]], dict[str, Any]]] = {
     "step": TokenLens._step,
     "measure": TokenLens._measure,
     "scoring": TokenLens._scoring,
+    "stop": TokenLens._stop,
 }
-_SLOW = {"worst": TokenLens._worst, "score": TokenLens._score}  # in a thread: they may take seconds
+# In a thread, since they may take seconds.
+_SLOW = {"worst": TokenLens._worst, "score": TokenLens._score, "stale": TokenLens._stale}
 
 
 def _known(split: str) -> str:

@@ -8,13 +8,13 @@ from typing import Any
 import pandas as pd
 
 from sftkit.errors import RunError
-from sftkit.runs import folder as disk
+from sftkit.runs import scoring
 
 KEYS = ["source", "row"]
 # The columns to sort by; "change" is what training did while it ran, "gain" what it did by the measurement.
 COLUMNS = ("first_loss", "last_loss", "change", "base_loss", "tuned_loss", "gain")
 PREFERRED = ("tuned_loss", "last_loss", "base_loss", "first_loss")
-SCORE, SCORES = "score.json", "row_scores.parquet"
+MEASURED = 2_000  # rows measured at a time: drawn with the seed, where there are more
 
 
 def offered(run: Any) -> dict[str, bool]:
@@ -58,19 +58,22 @@ def _merged(run: Any) -> pd.DataFrame:
 
 def _read(run: Any, name: str) -> pd.DataFrame | None:
     """A table of the run's; None where it has none."""
-    if not hasattr(run, name) or (name == "row_scores" and not (run.folder / SCORES).is_file()):
+    if not hasattr(run, name) or (name == "row_scores" and not (run.folder / scoring.SCORES).is_file()):
         return None
     found = getattr(run, name)()
     return None if found.empty else found
 
 
-def score(run: Any) -> None:
-    """Start the measurement, in a process of its own. Raises `RunError` when it cannot be."""
+def score(run: Any, rows: int) -> Any:
+    """Start the measurement of up to MEASURED of `rows` rows, in a process of its own: a `Scoring`. Raises `RunError`."""
     if not offered(run)["measured"]:
         raise RunError("Only the rows of a run can be measured under its model before and after.")
-    run.score_rows()
+    return run.score_rows(None if rows <= MEASURED else MEASURED)
 
 
-def progress(run: Any) -> dict[str, Any] | None:
-    """What score.json says of the measurement; None where there is none."""
-    return None if run is None else disk.read_json(run.folder / SCORE) or None
+def progress(measuring: Any) -> dict[str, Any] | None:
+    """How far a measurement is: `share` (0 to 1), `done`, `error` ("" where there is none); None without one."""
+    if measuring is None:
+        return None
+    done = measuring.done  # asked first: what follows is then the last word
+    return {"done": done, "share": measuring.progress, "error": (measuring.error or "") if done else ""}

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 import sftkit as sk
-from sftkit.data import encoder, read_examples
+from sftkit.data import encoder, file_facts, read_examples
 from sftkit.errors import ConfigError, DataError, RunError
 from sftkit.widgets import labels, worst_rows
 from sftkit.widgets.token_lens import TokenLens
@@ -229,6 +229,25 @@ def test_worst_rows_before_and_after(tmp_path):
     assert np.isnan(worst["last_loss"][1])
 
 
+class FakeScoring:
+    done, progress, error = False, 0.4, None
+
+    def stop(self):
+        self.done, self.error = True, "stopped"
+
+
+def test_a_measurement_is_followed_and_stopped(tiny_model, tiny_rows, tmp_path):
+    lens = TokenLens(sk.SFTConfig(pretrain=str(tiny_model), dataset=str(tiny_rows)))
+    assert asked(lens, kind="scoring") == {"scoring": None}
+    assert "Only the rows of a run" in asked(lens, kind="score")["error"]
+    limits = []
+    lens.run = SimpleNamespace(score_rows=lambda limit: limits.append(limit) or FakeScoring())
+    assert asked(lens, kind="score") == {"scoring": {"done": False, "share": 0.4, "error": ""}}
+    assert asked(lens, kind="stop")["scoring"] == {"done": True, "share": 0.4, "error": "stopped"}
+    worst_rows.score(lens.run, 500_000)
+    assert limits == [None, 2_000]
+
+
 def test_words_are_all_there_and_none_lies_unused():
     source = "".join(path.read_text(encoding="utf-8") for path in [*(ROOT / "widgets/src").glob("lens*.ts"), *(ROOT / "sftkit/widgets").glob("token_*.py")])  # fmt: skip
     used = set(re.findall(r'"(lens\.[a-z_.]+)"', source)) - {"lens.js", "lens.css"}
@@ -255,8 +274,14 @@ def test_a_real_runs_steps_and_losses(tiny_model, tmp_path):
     for name in ("a.jsonl", "b.jsonl"):
         (run_folder / name).write_bytes((tmp_path / name).read_bytes())
     train(run_folder, config)
+    record = json.loads((run_folder / "run.json").read_text(encoding="utf-8"))
+    record["data"] = [
+        {**file_facts(run_folder / name), "path": name, "split": "train"} for name in ("a.jsonl", "b.jsonl")
+    ]
+    (run_folder / "run.json").write_text(json.dumps(record), encoding="utf-8")
     run = sk.load_run(run_folder)
     lens = TokenLens(run)
+    assert asked(lens, kind="stale") == {"stale": []}
     assert lens.plan.known, "the run kept every row: nothing is to be measured"
     for step in range(1, lens.plan.order.steps + 1):
         told = {lens.drawn.place(int(row)) for row in lens.plan.rows_of(step)}
@@ -267,3 +292,19 @@ def test_a_real_runs_steps_and_losses(tiny_model, tmp_path):
     first = worst["rows"][0]
     assert lens.drawn.place(first["number"]) == (first["source"], first["row"])
     assert first["last_loss"] == run.row_losses()["last_loss"].max()
+
+    # Measured under the model before and after: rows of the highest loss after.
+    assert asked(lens, kind="score")["scoring"]["error"] == ""
+    lens._measuring.wait(120)
+    assert asked(lens, kind="scoring")["scoring"] == {"done": True, "share": 1.0, "error": ""}
+    worst = asked(lens, kind="worst", limit=40)
+    assert worst["by"] == "tuned_loss" and set(worst_rows.COLUMNS) == set(worst["columns"])
+    assert [row["tuned_loss"] for row in worst["rows"]] == sorted(
+        (row["tuned_loss"] for row in worst["rows"]), reverse=True
+    )
+    assert sum(row["gain"] for row in worst["rows"]) < 0, "training made the rows better"
+
+    # Data that changed since are told.
+    with (run_folder / "b.jsonl").open("a", encoding="utf-8") as file:
+        file.write('{"prompt": "more", "response": "rows"}\n')
+    assert asked(lens, kind="stale") == {"stale": ["b.jsonl"]}

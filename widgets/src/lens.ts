@@ -10,7 +10,7 @@ import { WorstPanel } from "./lens_worst";
 
 const KEPT = 500; // rows
 const PATIENCE_MS = 4000;
-const SLOW = ["worst", "score"]; // answered from a thread, in their own time
+const SLOW = ["worst", "score", "stale"]; // answered from a thread, in their own time
 const TABS = ["row", "step", "worst"] as const;
 type Tab = (typeof TABS)[number];
 
@@ -19,6 +19,7 @@ class Lens {
   private readonly label: Label;
   private readonly root: HTMLElement;
   private readonly body = h("div", { class: "body" });
+  private readonly stale = h("div", { role: "status" });
   private readonly errors = h("div", { class: "errors", role: "alert" });
   private readonly rows = new Map<string, Row>();
   private readonly search: HTMLInputElement;
@@ -87,8 +88,13 @@ class Lens {
     this.rowPanel = new RowPanel(this.ask, this.label, go, (number) => this.turnTo("step", number));
     this.stepPanel = new StepPanel(this.ask, this.label, setup.max_len, setup.packing, (number) => this.fetch("train", number), (number) => this.trained(number), fail);
     this.worstPanel = new WorstPanel(this.ask, this.label, setup.losses, (number) => this.trained(number), fail);
-    this.body.replaceChildren(this.bar(), this.rowPanel.element);
+    this.body.replaceChildren(this.bar(), this.stale, this.rowPanel.element);
     this.turnTo("row");
+    if (setup.run) void this.ask<{ stale: string[] }>({ kind: "stale" }).then((reply) => this.warn(reply.stale), fail);
+  }
+
+  private warn(sources: string[]): void {
+    this.stale.replaceChildren(...sources.map((name) => h("p", { class: "warning" }, `⚠ ${this.label("lens.stale", { name })}`)));
   }
 
   private bar(): HTMLElement {

@@ -11,7 +11,7 @@ export interface Setup {
   sources: Record<Split, string[]>;
   packing: boolean;
   max_len: number;
-  losses: { shown: boolean; measured: boolean };
+  losses: { shown: boolean; measured: boolean; rows: number }; // rows: how many are measured at a time
   run: string;
 }
 
@@ -71,7 +71,7 @@ export interface Worst {
 }
 
 export interface Scoring {
-  scoring: { state?: string; done?: number; total?: number; reason?: string } | null;
+  scoring: { done: boolean; share: number; error: string } | null;
 }
 
 export type Ask =
@@ -82,7 +82,9 @@ export type Ask =
   | { kind: "step"; step?: number; number?: number }
   | { kind: "measure" }
   | { kind: "worst"; by?: Loss; limit?: number }
+  | { kind: "stale" }
   | { kind: "score" }
+  | { kind: "stop" }
   | { kind: "scoring" };
 
 export type Asker = <Reply>(question: Ask) => Promise<Reply>;

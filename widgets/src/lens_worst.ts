@@ -3,7 +3,6 @@
 import { h, type Label } from "./dom";
 import type { Asker, Loss, Scoring, Setup, Worst } from "./lens_protocol";
 
-const OVER = ["finished", "failed"];
 const POLL_MS = 1000;
 
 export class WorstPanel {
@@ -11,6 +10,7 @@ export class WorstPanel {
   private readonly head = h("div", { class: "facts" });
   private readonly rows = h("div", { class: "wide" });
   private readonly measure: HTMLButtonElement;
+  private readonly stop: HTMLButtonElement;
   private readonly status = h("span", { class: "quiet", role: "status" });
   private readonly bar = h("progress", { max: 1, value: 0 });
   private by: Loss | undefined;
@@ -23,14 +23,15 @@ export class WorstPanel {
     private readonly go: (number: number) => void,
     private readonly fail: (error: unknown) => void,
   ) {
-    this.measure = h("button", { type: "button", onclick: () => void this.score() }, label("lens.score"));
-    this.bar.setAttribute("aria-label", label("lens.score"));
+    this.measure = h("button", { type: "button", onclick: () => void this.score() }, label("lens.score", { n: losses.rows }));
+    this.stop = h("button", { type: "button", onclick: () => void this.ask<Scoring>({ kind: "stop" }).catch(fail) }, label("lens.stop"));
+    this.bar.setAttribute("aria-label", label("lens.score", { n: losses.rows }));
     this.element.append(this.head, this.rows);
   }
 
   async open(by: Loss | undefined = this.by): Promise<void> {
-    this.head.replaceChildren(...(this.losses.measured ? [this.measure] : []), this.bar, this.status);
-    this.bar.hidden = true;
+    this.head.replaceChildren(...(this.losses.measured ? [this.measure] : []), this.bar, this.status, this.stop);
+    this.bar.hidden = this.stop.hidden = true;
     if (!this.losses.shown && !this.losses.measured) return this.rows.replaceChildren(h("p", { class: "quiet" }, this.label("lens.no_losses")));
     if (this.losses.measured) void this.follow(false);
     this.rows.replaceChildren(h("p", { class: "quiet" }, this.label("lens.loading")));
@@ -77,13 +78,13 @@ export class WorstPanel {
     clearTimeout(this.timer);
     try {
       const { scoring } = await this.ask<Scoring>({ kind: "scoring" });
-      const over = !scoring || OVER.includes(scoring.state ?? "");
+      const over = !scoring || scoring.done;
       this.measure.disabled = !over;
-      this.bar.hidden = over;
-      this.bar.value = scoring?.total ? (scoring.done ?? 0) / scoring.total : 0;
-      this.status.textContent = over ? (scoring?.state === "failed" ? (scoring.reason ?? "") : "") : this.label("lens.scoring", { done: scoring.done ?? 0, total: scoring.total ?? "?" });
+      this.bar.hidden = this.stop.hidden = over;
+      this.bar.value = scoring?.share ?? 0;
+      this.status.textContent = over ? (scoring?.error ?? "") : this.label("lens.scoring", { share: Math.round(100 * scoring.share) });
       if (!over) this.timer = setTimeout(() => void this.follow(true), POLL_MS) as unknown as number;
-      else if (begun && scoring?.state === "finished") void this.open("tuned_loss");
+      else if (begun && !scoring?.error) void this.open("tuned_loss");
     } catch (error) {
       this.fail(error);
     }

@@ -23,6 +23,7 @@ class FakeKernel implements Model {
   asked: any[] = [];
   alive = true;
   measured = 0;
+  share: number | null = null;
   private handlers: ((message: any) => void)[] = [];
 
   get(): unknown {
@@ -40,7 +41,7 @@ class FakeKernel implements Model {
   }
   private reply(message: any): object {
     if (message.kind === "hello")
-      return { split: "train", number: 0, rows: { train: 30, eval: 4 }, sources: { train: ["a", "b"], eval: ["e"] }, packing: true, max_len: 100, losses: { shown: true, measured: true }, run: "r" };
+      return { split: "train", number: 0, rows: { train: 30, eval: 4 }, sources: { train: ["a", "b"], eval: ["e"] }, packing: true, max_len: 100, losses: { shown: true, measured: true, rows: 30 }, run: "r" };
     if (message.kind === "row") return { number: message.number, source: "a", row: message.number + 1, task: HOSTILE, view: view(HOSTILE) };
     if (message.kind === "find") return { number: message.row > 30 ? null : message.row - 1 };
     if (message.kind === "search") return { hits: [{ number: message.from, source: HOSTILE, row: message.from + 1, before: "<b>", match: "x", after: "" }], next: message.from + 10, total: 30 };
@@ -48,7 +49,10 @@ class FakeKernel implements Model {
     if (message.kind === "step" && this.measured < 30) return { measured: this.measured, total: 30 };
     if (message.kind === "step") return { step: message.step ?? 4, steps: 9, per_epoch: 5, of: [4, 8], layout: [[[[1, 2], [3]], []]], rows: { 1: ["a", 2, 40], 2: ["b", 3, 50], 3: ["a", 4, 90] } };
     if (message.kind === "worst") return { by: message.by ?? "last_loss", columns: ["first_loss", "last_loss"], of: 30, rows: [{ source: HOSTILE, row: 9, tokens: 5, number: 8, first_loss: null, last_loss: 2 }] };
-    return { scoring: null };
+    if (message.kind === "stale") return { stale: [HOSTILE] };
+    if (message.kind === "score") this.share = 0.25;
+    const { share } = this;
+    return { scoring: share === null ? null : { done: share >= 1, share, error: "" } };
   }
 }
 
@@ -167,4 +171,26 @@ test("what is said of a token names id, spelling, place and state", () => {
   for (const part of ["lens.token", "lens.id", '"a"', "lens.span", "lens.trained"]) expect(told).toContain(part);
   expect(about(view("a"), 0, label)).toContain("lens.special");
   expect(tokens({ ...view("a"), hidden: 9 }, label).textContent).toContain("lens.hidden");
+});
+
+test("rows are measured before and after with progress, and then sorted by the loss after", async () => {
+  all('[role="tab"]')[2]!.click();
+  await settle();
+  const [measure, stop] = all(".facts > button") as HTMLButtonElement[];
+  expect(stop!.hidden).toBe(true);
+  measure!.click();
+  await settle();
+  await settle();
+  expect(page.querySelector("progress")!.value).toBe(0.25);
+  expect(measure!.disabled && !stop!.hidden).toBe(true);
+  kernel.share = 1;
+  await settle(1100);
+  await settle();
+  expect(kernel.asked.filter((message) => message.kind === "worst").at(-1)).toMatchObject({ by: "tuned_loss" });
+  expect(measure!.disabled || !stop!.hidden).toBe(false);
+});
+
+test("data that are not those of the run are told", () => {
+  expect(page.querySelector(".warning")!.textContent).toContain("lens.stale");
+  expect(page.querySelector(".warning img")).toBeNull();
 });
