@@ -1,37 +1,55 @@
-"""The loss curve of one run or several: plotly for the notebook, matplotlib for a PNG, one offline HTML file.
+"""The loss curves of one run or several as pictures: a plotly figure, one offline HTML file, a PNG by matplotlib.
 
     loss_figure(run)                    # a plain plotly figure, no widget
     loss_png([run, other], "curve.png")
     loss_html(run, "curve.html")
 
-Every run is three traces, in this order: the logged loss (thin), the smoothed one, the eval points.
+What is drawn of a run is in lines.py. In the figure it is three traces, in this order: the logged loss (thin), the
+smoothed one, the eval points. Colours and greys are to be read on white and on black, and the background is whatever
+the picture is put on.
 """
 
 from __future__ import annotations
 
 import html
-from collections.abc import Iterable
-from dataclasses import dataclass
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
-from sftkit.report.figures import COLOURS
+from sftkit.report.lines import SMOOTHING, XY, RunLines, View, points_each
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-POINTS = 2_000  # most points of a line: more cannot be told apart on a screen, and each update sends them all
-SMOOTHING = 0.6
+# Ten colours of middle lightness, told apart by most eyes; the next ten runs have them again, dashed.
+COLOURS = [
+    "#2b7fc3", "#e08a00", "#0f9d72", "#c85fa0", "#8a63d2", "#d5502a", "#3fa7d6", "#8f7d1f", "#c2455f", "#6b8794",
+]  # fmt: skip
+GREY = "#808080"  # of words and axes
+CHINESE = (
+    "Noto Sans CJK SC",
+    "Source Han Sans SC",
+    "WenQuanYi Micro Hei",
+    "Microsoft YaHei",
+    "PingFang SC",
+    "SimHei",
+)
 LINES = {"loss": {"width": 1}, "smooth": {"width": 2.5}, "eval": {"width": 1, "dash": "dot"}}
 PARTS = tuple(LINES)  # the traces of a run
+AXIS_WORDS = {"step": "step", "tokens": "tokens", "seconds": "time"}  # the word of each x axis
 WORDS = {
     "loss": "loss",
     "smooth": "smoothed",
     "eval": "eval loss",
+    "saved": "checkpoint",
     "step": "step",
+    "tokens": "tokens",
+    "time": "seconds",
     "epoch": "epoch",
     "rate": "learning rate",
     "none": "No loss logged yet",
@@ -43,75 +61,6 @@ PAGE = """<!DOCTYPE html>
 <style>body {{ margin: 1rem; font: 14px system-ui, sans-serif }} .curve {{ height: calc(100vh - 2rem) }}</style></head>
 <body><div class="curve">{figure}</div></body></html>
 """
-
-
-@dataclass(frozen=True)
-class Curve:
-    """What is drawn of a run. Float64 arrays: `step`, `loss`, `smooth`, `epoch`, `rate` of one length (at most POINTS),
-    `eval_step`, `eval_loss` of another."""
-
-    name: str
-    step: np.ndarray
-    loss: np.ndarray
-    smooth: np.ndarray
-    epoch: np.ndarray
-    rate: np.ndarray
-    eval_step: np.ndarray
-    eval_loss: np.ndarray
-
-
-def smoothed(values: np.ndarray, weight: float) -> np.ndarray:
-    """Exponential moving average without the pull towards its start: the weights weight^0, weight^1, … of the present
-    and earlier values are divided by their sum (Kingma and Ba 2015, section 3). weight: 0 (none) to below 1."""
-    return pd.Series(values, dtype=float).ewm(alpha=1 - weight, ignore_na=True).mean().to_numpy()
-
-
-def sampled(values: np.ndarray, limit: int = POINTS) -> np.ndarray:
-    """Which points of a long line to draw: rising indices of the least and the greatest value of every stretch, and of
-    both ends; at most `limit` (4 or more). No peak is lost. `values` holds no NaN."""
-    if len(values) <= limit:
-        return np.arange(len(values))
-    stretches = limit // 2 - 1
-    width = -(-len(values) // stretches)
-    table = np.append(values, np.full(stretches * width - len(values), values[-1])).reshape(stretches, width)
-    first = np.arange(stretches) * width
-    picks = np.concatenate(
-        [[0], first + table.argmin(axis=1), first + table.argmax(axis=1), [len(values) - 1]]
-    )
-    return np.unique(np.minimum(picks, len(values) - 1))
-
-
-def curve_of(run: Any, weight: float = SMOOTHING, limit: int = POINTS) -> Curve:
-    """The points of `run` (a Run, or anything with `.id` and `.metrics()`) that are drawn."""
-    metrics = run.metrics()
-    table = metrics[["step", "epoch", "loss", "learning_rate", "eval_loss"]].apply(
-        pd.to_numeric, errors="coerce"
-    )
-    logged = table[np.isfinite(table["loss"]) & table["step"].notna()]
-    evals = table[np.isfinite(table["eval_loss"]) & table["step"].notna()]
-    loss = logged["loss"].to_numpy(float)
-    smooth, keep = smoothed(loss, weight), sampled(loss, limit)
-    few = sampled(evals["eval_loss"].to_numpy(float), limit)
-    column = {name: logged[name].to_numpy(float)[keep] for name in ("step", "epoch", "learning_rate")}
-    return Curve(
-        name=str(run.id),
-        step=column["step"],
-        loss=loss[keep],
-        smooth=smooth[keep],
-        epoch=column["epoch"],
-        rate=column["learning_rate"],
-        eval_step=evals["step"].to_numpy(float)[few],
-        eval_loss=evals["eval_loss"].to_numpy(float)[few],
-    )
-
-
-def points(curve: Curve, part: str) -> dict[str, np.ndarray]:
-    """x, y and what the hover tells besides, of one of the PARTS of a curve."""
-    if part == "eval":
-        return {"x": curve.eval_step, "y": curve.eval_loss}
-    if part == "smooth":
-        return {"x": curve.step, "y": curve.smooth}
-    return {"x": curve.step, "y": curve.loss, "customdata": np.column_stack([curve.epoch, curve.rate])}
 
 
 def as_list(runs: Any) -> list[Any]:
@@ -127,33 +76,57 @@ def loss_figure(runs: Any, smoothing: float = SMOOTHING, words: dict[str, str] =
     """
     import plotly.graph_objects as go
 
-    curves = [curve_of(run, smoothing) for run in as_list(runs)]
+    curves = curves_of(runs, View(smoothing=smoothing))
     figure = go.Figure(layout=_layout(len(curves), words))
-    for number, curve in enumerate(curves):
+    for number, (lines, drawn) in enumerate(curves):
         for part in PARTS:
-            figure.add_trace(_trace(go, curve, part, number, len(curves) == 1, words))
-    if not any(len(curve.step) for curve in curves):
+            figure.add_trace(_trace(go, lines, drawn, part, number, len(curves) == 1, words))
+    if not any(len(drawn["loss"][0]) for _, drawn in curves):
         figure.add_annotation(text=words["none"], showarrow=False, xref="paper", yref="paper", x=0.5, y=0.5)
     return figure
 
 
-def _trace(go: Any, curve: Curve, part: str, number: int, alone: bool, words: dict[str, str]) -> Any:
+def curves_of(runs: Any, view: View) -> list[tuple[RunLines, dict[str, XY]]]:
+    """Each run's lines, read to the end, and the points of them to draw."""
+    from dataclasses import replace
+
+    many = [RunLines(run) for run in as_list(runs)]
+    for lines in many:
+        lines.read()
+    view = replace(view, points=points_each(len(many)))
+    return [(lines, lines.drawn(view)) for lines in many]
+
+
+def _trace(
+    go: Any, lines: RunLines, drawn: dict[str, XY], part: str, number: int, alone: bool, words: dict[str, str]
+) -> Any:
     """One of the PARTS of the run with this number. Alone, its parts are named; among others, the runs are."""
-    name = html.escape(curve.name)
+    name = html.escape(lines.name)
     full = words[part] if alone else f"{words[part]} · {name}"
     colour = COLOURS[(number + (alone and part == "eval")) % len(COLOURS)]
+    dash = {"dash": "dash"} if part == "smooth" and number >= len(COLOURS) else {}
     more = "  ({epoch} %{{customdata[0]:.2f}}, {rate} %{{customdata[1]:.2e}})".format_map(words)
+    x, y = drawn[part]
     return go.Scatter(
-        **points(curve, part),
+        x=x,
+        y=y,
+        customdata=_more(lines, x) if part == "loss" else None,
         name=name if part == "smooth" and not alone else full,
         showlegend=alone or part == "smooth",
-        legendgroup=None if alone else curve.name,
+        legendgroup=None if alone else lines.name,
         hovertemplate=f"%{{y:.4f}}{more if part == 'loss' else ''}<extra>{full}</extra>",
         mode="lines+markers" if part == "eval" else "lines",
-        line={"color": colour, **LINES[part]},
+        line={"color": colour, **LINES[part], **dash},
         marker={"color": colour, "size": 9, "symbol": "diamond"},
         opacity=0.65 if part == "loss" else 1,
     )
+
+
+def _more(lines: RunLines, steps: np.ndarray) -> np.ndarray:
+    """Epoch and learning rate at these logged steps, (steps, 2)."""
+    table = lines.points.steps
+    rows = np.searchsorted(table.column("step"), steps)
+    return np.column_stack([table.column("epoch")[rows], table.column("learning_rate")[rows]])
 
 
 def _layout(runs: int, words: dict[str, str]) -> dict[str, Any]:
@@ -217,34 +190,102 @@ def loss_png(runs: Any, path: str | Path, smoothing: float = SMOOTHING) -> Path:
     return path
 
 
-def png_bytes(runs: Any, smoothing: float = SMOOTHING, dpi: int = 150) -> bytes:
-    """The picture of `loss_png` itself: 8 by 3.6 inches at `dpi`."""
+def png_bytes(
+    runs: Any,
+    smoothing: float = SMOOTHING,
+    dpi: int = 150,
+    words: dict[str, str] = WORDS,
+) -> bytes:
+    """The picture of `loss_png` itself: 8 by 3.6 inches at `dpi`, on no background."""
+    curves = curves_of(runs, View(smoothing=smoothing))
+    return picture([lines.name for lines, _ in curves], [drawn for _, drawn in curves], dpi=dpi, words=words)
+
+
+def picture(
+    names: Sequence[str],
+    drawn: Sequence[dict[str, XY]],
+    *,
+    axis: str = "step",
+    log: bool = False,
+    span: tuple[float | None, float | None] = (None, None),
+    dpi: int = 150,
+    words: dict[str, str] = WORDS,
+) -> bytes:
+    """A PNG of lines that are there already, a name and the parts of `RunLines.drawn` a run. span: ends of the x axis."""
     from io import BytesIO
 
     from matplotlib.figure import Figure
 
-    curves = [curve_of(run, smoothing) for run in as_list(runs)]
-    figure = Figure(figsize=(8, 3.6), layout="constrained")
-    axis = figure.subplots()
-    for number, curve in enumerate(curves):
-        _draw(axis, curve, COLOURS[number % len(COLOURS)], len(curves) == 1)
-    axis.set(xlabel="step", ylabel="loss")
-    axis.set_ylim(bottom=0)
-    axis.grid(color="#ddd", linewidth=0.6)
-    axis.spines[["top", "right"]].set_visible(False)
-    if any(len(curve.step) for curve in curves):
-        axis.legend(frameon=False, loc="upper right", fontsize=9)
+    if not _chinese_fonts() and not "".join(words.values()).isascii():
+        words = WORDS  # English can be read, boxes cannot
+    figure = Figure(figsize=(8, 3.6 + 0.17 * max(0, len(names) - 8)), layout="constrained")
+    figure.patch.set_alpha(0)
+    plot = figure.subplots()
+    for number, (name, parts) in enumerate(zip(names, drawn)):
+        _draw(plot, name, parts, number, len(names) == 1, words)
+    _axes(plot, words[AXIS_WORDS[axis]], words["loss"], log, span)
+    if any(len(parts["loss"][0]) for parts in drawn):
+        aside = {"loc": "upper left", "bbox_to_anchor": (1, 1)} if len(names) > 6 else {"loc": "upper right"}
+        plot.legend(frameon=False, fontsize=9, labelcolor=GREY, **aside)
     else:
-        axis.text(0.5, 0.5, WORDS["none"], transform=axis.transAxes, ha="center", color="#777")
-    picture = BytesIO()
-    figure.savefig(picture, format="png", dpi=dpi, metadata={"Software": None})
-    return picture.getvalue()
+        plot.text(0.5, 0.5, words["none"], transform=plot.transAxes, ha="center", color=GREY)
+    file = BytesIO()
+    with _fonts():
+        figure.savefig(file, format="png", dpi=dpi, metadata={"Software": None})
+    return file.getvalue()
 
 
-def _draw(axis: Any, curve: Curve, colour: str, alone: bool) -> None:
-    name = curve.name.replace("$", r"\$")  # a pair of dollars is mathematics to matplotlib
-    axis.plot(curve.step, curve.loss, color=colour, linewidth=0.8, alpha=0.4, label="loss" if alone else None)
-    axis.plot(curve.step, curve.smooth, color=colour, linewidth=2.2, label="smoothed" if alone else name)
-    if len(curve.eval_step):
-        other, label = (COLOURS[1], "eval loss") if alone else (colour, None)
-        axis.plot(curve.eval_step, curve.eval_loss, "D:", color=other, markersize=6, linewidth=1, label=label)
+@cache
+def _chinese_fonts() -> tuple[str, ...]:
+    """Fonts of this machine that have Chinese signs."""
+    from matplotlib import font_manager
+
+    known = {font.name for font in font_manager.fontManager.ttflist}
+    return tuple(font for font in CHINESE if font in known)
+
+
+@contextmanager
+def _fonts() -> Iterator[None]:
+    """With Chinese signs where there are any; without a word about each that is missing (in a run's name, say)."""
+    from matplotlib import rc_context
+
+    with rc_context({"font.sans-serif": ["DejaVu Sans", *_chinese_fonts()]}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from")
+        yield
+
+
+def _axes(plot: Any, x: str, y: str, log: bool, span: tuple[float | None, float | None]) -> None:
+    plot.patch.set_alpha(0)
+    plot.set_xlabel(x, color=GREY)
+    plot.set_ylabel(y, color=GREY)
+    plot.set_xlim(*span)
+    if log:
+        from matplotlib.ticker import LogFormatter
+
+        plot.set_yscale("log")
+        for axis_part in ("major", "minor"):  # 2, not 2 × 10⁰
+            getattr(plot.yaxis, f"set_{axis_part}_formatter")(LogFormatter(minor_thresholds=(2, 0.5)))
+    plot.grid(color=GREY, alpha=0.25, linewidth=0.6)
+    plot.tick_params(which="both", colors=GREY)
+    plot.spines[["top", "right"]].set_visible(False)
+    plot.spines[["left", "bottom"]].set_color(GREY)
+
+
+def _draw(
+    plot: Any, name: str, parts: dict[str, XY], number: int, alone: bool, words: dict[str, str]
+) -> None:
+    name = name.replace("$", r"\$")  # a pair of dollars is mathematics to matplotlib
+    colour, dash = COLOURS[number % len(COLOURS)], "--" if number >= len(COLOURS) else "-"
+    plot.plot(*parts["loss"], color=colour, linewidth=0.8, alpha=0.4, label=words["loss"] if alone else None)
+    plot.plot(*parts["smooth"], dash, color=colour, linewidth=1.8, label=words["smooth"] if alone else name)
+    for place, part in enumerate(part for part in parts if part.startswith("eval") and len(parts[part][0])):
+        other = COLOURS[(1 + place) % len(COLOURS)] if alone else colour
+        label = " · ".join([words["eval"], *part.split("/", 1)[1:]]).replace("$", r"\$") if alone else None
+        plot.plot(*parts[part], "D:", color=other, markersize=4, linewidth=1, label=label)
+    if len(parts["saved"][0]):
+        hollow = {
+            "markerfacecolor": "none",
+            "markeredgecolor": colour,
+            "label": words["saved"] if alone else None,
+        }
+        plot.plot(*parts["saved"], "s", markersize=7, linewidth=0, **hollow)

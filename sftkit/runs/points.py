@@ -27,7 +27,8 @@ from sftkit.runs import folder as disk
 from sftkit.runs.points_store import Cache, Mark, Memory, Table
 
 SMALL = 4 << 20  # bytes of metrics.jsonl up to which parsing is quicker than a cache is worth
-BLOCK = 16 << 20  # bytes parsed at once; a line longer than that is none of ours
+BLOCK = 16 << 20  # bytes parsed at once
+LINE = 1 << 20  # bytes; a longer line is none of ours
 QUICK = 256 << 10  # bytes from which Arrow is quicker than json
 SEEN = 512  # bytes before the place read up to, by whose checksum a file is known again
 SHARED = ("step", "epoch", "tokens", "seconds")  # in lines of both kinds
@@ -147,7 +148,7 @@ class Points:
         """Parse on from the mark, block by block, and keep each before the next."""
         end, begun = file.st_size, self._mark.offset
         while self._mark.offset < end and (limit is None or self._mark.offset - begun < limit):
-            block = _block(self.path, self._mark.offset)
+            block = _block(self.path, self._mark.offset, _size(limit, self._mark.offset - begun))
             if not block:
                 return False  # what is left is half a line
             steps, evals = _by_kind(_columns(block), self._mark.lines)
@@ -172,14 +173,19 @@ def _checksum(path: Path, offset: int) -> int:
         return -1
 
 
-def _block(path: Path, offset: int) -> bytes:
-    """Whole lines from `offset` on, at most BLOCK bytes."""
+def _size(limit: int | None, taken: int) -> int:
+    """Bytes of the next block, when `taken` of `limit` are read."""
+    return BLOCK if limit is None else min(BLOCK, max(LINE, limit - taken))
+
+
+def _block(path: Path, offset: int, size: int) -> bytes:
+    """Whole lines from `offset` on, about `size` bytes."""
     try:
         with path.open("rb", buffering=0) as file:
-            text = os.pread(file.fileno(), BLOCK, offset)
+            text = os.pread(file.fileno(), size, offset)
     except OSError:
         return b""
-    return text[: text.rfind(b"\n") + 1] or (text if len(text) == BLOCK else b"")
+    return text[: text.rfind(b"\n") + 1] or (text if len(text) == size else b"")
 
 
 def _lines_at(path: Path, start: int, count: int) -> list[bytes]:

@@ -29,12 +29,11 @@ def shorten(data: Path) -> None:
 
 def points(area: Locator) -> int:
     """Points of the first line of the curve in `area`."""
-    return area.locator(".js-plotly-plot").first.evaluate("plot => plot.data?.[0]?.x?.length ?? 0")
+    return int(area.locator(".sftkit-curves").first.get_attribute("data-points"))
 
 
 def wait_for_points(area: Locator, more_than: int, seconds: float) -> int:
-    plot = area.locator(".js-plotly-plot").first
-    plot.wait_for(timeout=60_000)
+    area.locator(".sftkit-curves").first.wait_for(timeout=60_000)
     for _ in range(int(seconds * 5)):
         if (count := points(area)) > more_than:
             return count
@@ -93,7 +92,7 @@ def test_the_first_run(notebook, page, lab, outside):
     # At the end a picture stands in its place, and is what the saved notebook holds.
     notebook.run("curves.freeze()")
     curve.locator("img").wait_for()
-    expect(curve.locator(".js-plotly-plot")).to_have_count(0)
+    expect(curve.locator(".sftkit-curves")).to_have_count(0)
     notebook.shot("monitor-finished", notebook.area("form = sk.LaunchForm").locator(".sft-monitor"))
 
     # Two prompts rated blind, by keys.
