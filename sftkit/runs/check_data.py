@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
 from sftkit.data import Columns, Example, encoder
-from sftkit.data.turns import holds_turns
+from sftkit.data.turns import Message, holds_turns
 from sftkit.errors import DataError
 from sftkit.runs.findings import Finding, check
 from sftkit.runs.look import Look
@@ -182,11 +181,18 @@ def tasks_missing_from_eval(look: Look) -> Iterator[Finding]:
         yield Finding("warn", "eval_dataset", f"Trained but never evaluated: {named} (by column {by}).")
 
 
-def _prompt_key(example: Example) -> str:
+Key = tuple[tuple[str, str], ...]
+
+
+def _prompt_key(example: Example) -> Key:
     """What comes before the last answer, word for word but for blanks."""
     turns = example.messages[:-1] if example.messages[-1]["role"] == "assistant" else example.messages
-    return json.dumps([[turn["role"], " ".join(turn["content"].split())] for turn in turns])
+    return _words(turns)
 
 
-def _key(example: Example) -> str:
-    return json.dumps([[turn["role"], " ".join(turn["content"].split())] for turn in example.messages])
+def _key(example: Example) -> Key:
+    return _words(example.messages)
+
+
+def _words(turns: list[Message]) -> Key:
+    return tuple((turn["role"], " ".join(turn["content"].split())) for turn in turns)

@@ -16,7 +16,7 @@ from sftkit.runs.findings import Finding, check
 from sftkit.runs.look import Look
 from sftkit.runs.sources import Split
 
-SOME = 2000  # rows whose text is searched for signs of a wrong encoding
+SOME = 500  # rows whose text is searched for signs of a wrong encoding
 MANY_WRONG = 0.01  # share of rows with such signs that is worth a word: one row may well speak of `&amp;`
 
 # UTF-8 read as Latin-1 or Windows-1252: `Ã©` for é, `â€™` for ’, `ä¸­` for 中.

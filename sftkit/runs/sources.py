@@ -92,7 +92,7 @@ class Split:
                 found.append((source, good, bad))
         return found
 
-    @property
+    @cached_property
     def examples(self) -> list[Example]:
         """The rows of all sources as messages; faulty rows are left out."""
         return [example for _, good, _ in self.shaped for example in good]
