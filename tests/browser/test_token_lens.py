@@ -1,8 +1,10 @@
-"""TokenLens in a real JupyterLab: rows by keys and mouse, search, hostile text, a packed step, and a restart."""
+"""TokenLens and the run card in a real JupyterLab: rows by keys and mouse, search, hostile text, a packed step, a restart;
+the worst rows of a real run, measured before and after."""
 
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 from playwright.sync_api import expect
@@ -17,6 +19,23 @@ lens = sk.TokenLens(sk.SFTConfig(
     pretrain="data/tiny-base", dataset="data/rows.jsonl", eval_dataset="data/eval.jsonl", packing=True, max_len=96,
     train_batch_size=16, max_epochs=2, learning_rate=1e-3))
 lens"""
+RUN = """config = sk.SFTConfig(
+    pretrain="data/tiny-base", dataset="data/rows.jsonl", max_samples=96, max_len=96, train_batch_size=32, max_epochs=2,
+    learning_rate=1e-3, bf16=False, save_steps=3)
+run = sk.launch(config)
+run.wait()"""
+CELLS = [CELL, RUN, 'sk.TokenLens(run, lang="zh")', "sk.RunCard(run)"]
+
+
+def cell(number: int, source: str) -> dict:
+    return {
+        "cell_type": "code",
+        "id": f"c{number}",
+        "source": source,
+        "metadata": {},
+        "outputs": [],
+        "execution_count": None,
+    }
 
 
 def write(lab) -> None:
@@ -27,16 +46,7 @@ def write(lab) -> None:
     }
     rows = [*lines[:3], json.dumps(HOSTILE), json.dumps(long), *lines[3:]]
     (lab.folder / "data/rows.jsonl").write_text("\n".join(rows) + "\n", encoding="utf-8")
-    cells = [
-        {
-            "cell_type": "code",
-            "id": "lens",
-            "source": CELL,
-            "metadata": {},
-            "outputs": [],
-            "execution_count": None,
-        }
-    ]
+    cells = [cell(number, source) for number, source in enumerate(CELLS)]
     book = {"cells": cells, "metadata": {"kernelspec": {"name": "python3", "display_name": "Python 3"}}, "nbformat": 4, "nbformat_minor": 5}  # fmt: skip
     (lab.folder / "lens.ipynb").write_text(json.dumps(book), encoding="utf-8")
 
@@ -45,8 +55,8 @@ def write(lab) -> None:
 def test_the_lens(notebook, page, lab, outside):
     write(lab)
     notebook.open("lens.ipynb")
-    notebook.run("sk.TokenLens")
-    lens = notebook.area("sk.TokenLens").locator(".sftkit-lens")
+    notebook.run("lens = sk.TokenLens")
+    lens = notebook.area("lens = sk.TokenLens").locator(".sftkit-lens")
     place = lens.get_by_label("Go to row")
     expect(place).to_have_value("1")
     expect(lens.locator("div.tokens .tok").first).to_have_text("<s>")
@@ -58,7 +68,7 @@ def test_the_lens(notebook, page, lab, outside):
     for key in ("ArrowRight", "ArrowRight", "ArrowLeft", "x", "b", "d", "d"):
         lens.press(key)
     expect(place).to_have_value("2")
-    assert notebook._do("return cells.length") == 1 and notebook.cell_runs is False
+    assert notebook._do("return cells.length") == len(CELLS) and notebook.cell_runs is False
     lens.press("]")
     expect(lens.locator(".detail")).to_contain_text('token 1 · id 0 "<s>" · characters 0 to 3')
 
@@ -114,4 +124,35 @@ def test_the_lens(notebook, page, lab, outside):
     place.fill("77")
     place.press("Enter")
     expect(lens.locator(".errors")).to_contain_text("The kernel does not answer", timeout=8_000)
+    assert page.watched.left == [] and outside.asked == [] and page.watched.errors == []
+
+
+@pytest.mark.timeout(200)
+def test_the_worst_rows_and_the_card_of_a_run(notebook, page, lab, outside):
+    write(lab)
+    notebook.open("lens.ipynb")
+    notebook.run("lens = sk.TokenLens", until="sk.TokenLens(run")
+    notebook.run("sk.TokenLens(run")
+    lens = notebook.area("sk.TokenLens(run").locator(".sftkit-lens")
+    lens.get_by_role("tab", name="最差的行").click()
+    table = lens.locator("table")
+    expect(table.locator("tbody tr")).to_have_count(50)
+    losses = [float(text) for text in table.locator("tbody td:nth-child(5)").all_inner_texts()]
+    assert losses == sorted(losses, reverse=True) and losses[0] > losses[-1] > 0
+    lens.get_by_role("button", name="测量训练前后").click()
+    expect(table.locator("th")).to_have_count(9, timeout=60_000)
+    expect(table.locator("th[aria-sort]")).to_have_text("训练后 ▾")
+    notebook.shot("lens-worst-zh", lens)
+    row = table.locator("tbody .link").first
+    number = row.inner_text()
+    row.click()
+    expect(lens.get_by_label("转到行")).to_have_value(number)
+    notebook.shot("lens-row-zh", lens)
+
+    notebook.run("sk.RunCard(run)")
+    card = notebook.area("sk.RunCard(run)").locator(".sftkit-card")
+    expect(card.get_by_role("heading", name="Replay")).to_be_visible()
+    expect(card.locator("img")).to_have_attribute("alt", re.compile("Loss by step"))
+    card.locator("summary").click()
+    notebook.shot("run-card", card)
     assert page.watched.left == [] and outside.asked == [] and page.watched.errors == []
