@@ -17,8 +17,10 @@ from sftkit.config import SFTConfig
 from sftkit.data import Encoder
 from sftkit.errors import ConfigError, Fault
 from sftkit.runs import folder as disk
-from sftkit.training import lora
+from sftkit.runs import model_card
+from sftkit.training import communication, lora
 from sftkit.training.engine import compute_dtype
+from sftkit.training.run_files import RunFiles
 
 ADAPTER = "adapter"
 
@@ -39,8 +41,8 @@ def target(config: SFTConfig, run_folder: Path) -> Path:
     return path
 
 
-def export(engine: Any, path: Path, config: SFTConfig, encoder: Encoder) -> None:
-    """Write the model to `path`, complete or not at all. Every rank must call it.
+def export(engine: Any, path: Path, config: SFTConfig, encoder: Encoder, files: RunFiles) -> None:
+    """Write the model to `path`, with its card, complete or not at all. Every rank must call it.
 
     After LoRA: the whole model with the update in its weights and the adapter in its folder `adapter`, or, with
     merge_lora=False, the adapter alone.
@@ -57,6 +59,7 @@ def export(engine: Any, path: Path, config: SFTConfig, encoder: Encoder) -> None
             dtype = compute_dtype(config)
             _write_model(model, {name: weight.to(dtype) for name, weight in weights.items()}, part, encoder)
         write_tokenizer(part, encoder)
+        _write_card(part, path, files, communication.name_of(engine.device))
         _replace_folder(part, path)
     dist.barrier()
 
@@ -111,6 +114,19 @@ def write_tokenizer(folder: Path, encoder: Encoder) -> None:
     settings = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     settings["chat_template"] = encoder.template.source
     path.write_text(json.dumps(settings, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+
+
+def _write_card(part: Path, path: Path, files: RunFiles, device: str) -> None:
+    """The model card; a README.md that stands at `path` and is not ours stays. No fault in it may cost the model."""
+    (part / model_card.NAME).unlink(missing_ok=True)
+    try:
+        name = model_card.name_for(path)
+        if name != model_card.NAME:
+            shutil.copyfile(path / model_card.NAME, part / model_card.NAME)
+            files.say(f"{path / model_card.NAME} is not ours and stays; the model card is {name}.")
+        (part / name).write_text(model_card.text(files.folder, path.name, device), encoding="utf-8")
+    except Exception as error:
+        files.say(f"The model card could not be written: {type(error).__name__}: {error}")
 
 
 def _replace_folder(part: Path, path: Path) -> None:

@@ -90,7 +90,7 @@ def train(files: RunFiles) -> None:
         progress.go_on()
 
     sampler.ask()
-    export.export(engine, model_path, config, data.encoder)
+    export.export(engine, model_path, config, data.encoder, files)
     files.say(f"The model is in {model_path}.")
     files.status("finished")
 
