@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from sftkit.runs import hosts
-from sftkit.runs.findings import Finding, check, nearest_batch
+from sftkit.runs.findings import Finding, check
 from sftkit.runs.look import Look
 
 WITH_HOSTFILE = ("pdsh", "manual")
@@ -19,11 +19,8 @@ def _hostfile(look: Look) -> tuple[list[hosts.Host], list[tuple[int, str]]]:
     return hosts.parse(Path(look.config.hostfile or "").read_text(encoding="utf-8"))
 
 
-def _set_processes(look: Look, count: int) -> tuple[dict[str, int], str]:
-    """The fix: so many processes, and a batch that they can share."""
-    fix = {"num_processes": count}
-    fix |= nearest_batch({**look.config.to_dict(), **fix})
-    return fix, "Set " + ", ".join(f"{name}={value}" for name, value in fix.items())
+def _set_processes(count: int) -> tuple[dict[str, int], str]:
+    return {"num_processes": count}, f"Set num_processes={count}"
 
 
 @check
@@ -40,7 +37,7 @@ def hostfile_can_be_read(look: Look) -> Iterator[Finding]:
         yield Finding("stop", "hostfile", f"{look.config.hostfile}, row {row}: {what}")
     slots = sum(host.slots for host in named)
     if not faults and slots != look.config.num_processes:
-        yield Finding("stop", "num_processes", f"{look.config.num_processes} processes, and the hostfile has {slots} slots.", *_set_processes(look, slots))  # fmt: skip
+        yield Finding("stop", "num_processes", f"{look.config.num_processes} processes, and the hostfile has {slots} slots.", *_set_processes(slots))  # fmt: skip
 
 
 @check("device")
@@ -79,7 +76,7 @@ def the_starter_is_there(look: Look) -> Iterator[Finding]:
     elif not os.environ.get("SLURM_JOB_ID"):
         yield Finding("stop", "launcher", f"This is not inside a Slurm job. Start Jupyter or `sftkit launch` in one: salloc --ntasks={look.config.processes}, or sbatch (`sftkit launch --help` shows a script).")  # fmt: skip
     elif (tasks := os.environ.get("SLURM_NTASKS", "")).isdigit() and int(tasks) < look.config.processes:
-        yield Finding("warn", "num_processes", f"{look.config.processes} processes, and the Slurm job was given {tasks} tasks.", *_set_processes(look, int(tasks)))  # fmt: skip
+        yield Finding("warn", "num_processes", f"{look.config.processes} processes, and the Slurm job was given {tasks} tasks.", *_set_processes(int(tasks)))  # fmt: skip
 
 
 @check

@@ -122,11 +122,28 @@ def preflight(
             return found
     due = TIERS[: TIERS.index(tier) + 1] if tier else TIERS
     look = Look(config, Path(runs_dir), quick=tier == "instant")
-    made = [finding for one in checks() if one.tier in due for finding in one.findings(look)]
+    made = [_whole(finding, config) for one in checks() if one.tier in due for finding in one.findings(look)]
     found += [finding for finding in made if finding.field not in faulty]
     if faulty:  # figures derived from settings that are not meant would mislead
         found = [finding for finding in found if finding.level != "inform"]
     return sorted(found, key=lambda finding: LEVELS.index(finding.level))
+
+
+def _whole(finding: Finding, config: SFTConfig) -> Finding:
+    """A finding whose fix, with what else it takes, makes a config: fewer processes may need another batch."""
+    if not finding.fix:
+        return finding
+    fix, more = dict(finding.fix), {}
+    for _ in range(2):
+        try:
+            config.with_(**fix)
+        except ConfigError as error:
+            more |= {name: value for fault in error.faults for name, value in fault.mend.items()}
+            fix |= more
+        else:
+            also = "".join(f", {name}={value}" for name, value in more.items())
+            return replace(finding, fix=fix, fix_label=finding.fix_label + also) if more else finding
+    return replace(finding, fix={}, fix_label="")
 
 
 def _sound_part(settings: Mapping[str, Any]) -> tuple[list[Finding], SFTConfig | None]:
@@ -148,17 +165,3 @@ def _sound_part(settings: Mapping[str, Any]) -> tuple[list[Finding], SFTConfig |
 def _from_fault(fault: Fault) -> Finding:
     label = "Set " + ", ".join(f"{name}={value!r}" for name, value in fault.mend.items()) if fault.mend else ""  # fmt: skip
     return Finding("stop", fault.field, f"{fault.message} {fault.fix}".strip(), fault.mend, label, SETTINGS)
-
-
-def nearest_batch(settings: Mapping[str, Any]) -> dict[str, int]:
-    """The multiple of micro batch x processes next to the batch that was asked for."""
-
-    def setting(name: str) -> Any:
-        return settings.get(name, SFTConfig.model_fields[name].default)
-
-    batch, micro = setting("train_batch_size"), setting("micro_train_batch_size")
-    ranks = setting("num_processes") or len(setting("gpus") or ()) or 1
-    if not all(isinstance(number, int) and number > 0 for number in (batch, micro, ranks)):
-        return {}
-    unit = micro * ranks
-    return {"train_batch_size": max(1, round(batch / unit)) * unit} if batch % unit else {}

@@ -80,6 +80,16 @@ def test_a_card_that_another_run_uses(smi, tmp_path):
             other.kill()
 
 
+def test_a_fix_brings_what_it_needs_with_it(smi):
+    """Two processes cannot share a batch for three: the fix takes another batch too."""
+    smi()
+    changes = {"num_processes": 3, "train_batch_size": 12, "micro_train_batch_size": 4}
+    finding = one("stop", "num_processes", "3 processes and 2 GPUs", **changes)
+    assert finding.fix == {"num_processes": 2, "train_batch_size": 16}
+    assert finding.fix_label == "Set num_processes=2, train_batch_size=16"
+    mended(finding, **changes)
+
+
 def test_users_that_are_not_seen_and_a_driver_that_does_not_say(smi):
     smi(used=70_000, users=(("GPU-a", 2**22 + 7, 50_000), ("GPU-c", 1, 1)))
     assert "a process that is not seen from here" in one("warn", "gpus", "is in use").message
