@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from sftkit.config import SFTConfig
+from sftkit.conflicts import conflicts
 from sftkit.errors import ConfigError, Fault
 
 if TYPE_CHECKING:
@@ -165,3 +166,9 @@ def _sound_part(settings: Mapping[str, Any]) -> tuple[list[Finding], SFTConfig |
 def _from_fault(fault: Fault) -> Finding:
     label = "Set " + ", ".join(f"{name}={value!r}" for name, value in fault.mend.items()) if fault.mend else ""  # fmt: skip
     return Finding("stop", fault.field, f"{fault.message} {fault.fix}".strip(), fault.mend, label, SETTINGS)
+
+
+def nearest_batch(settings: Mapping[str, Any]) -> dict[str, int]:
+    """The multiple of micro batch x processes next to the batch that was asked for; empty where it is one."""
+    faults = conflicts({**{name: field.default for name, field in SFTConfig.model_fields.items()}, **settings})  # fmt: skip
+    return next((fault.mend for fault in faults if fault.field == "train_batch_size"), {})
