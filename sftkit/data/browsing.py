@@ -90,6 +90,12 @@ class Drawn:
         """Rows as messages, in the order asked for."""
         return [self.example(int(number)) for number in numbers]
 
+    def may_hold(self, number: int, wanted: str) -> bool:
+        """Whether a row may have `wanted` (lower case) in its text: False only where it surely has not."""
+        source, inside = self._inside(number)
+        quick = getattr(source.rows, "may_hold", None)
+        return quick is None or quick(source.numbers[inside], wanted)
+
     def _inside(self, number: int) -> tuple[Opened, int]:
         if not 0 <= number < len(self):
             raise DataError(f"there is no row {number + 1}: {self.split} has {len(self):,} rows.")

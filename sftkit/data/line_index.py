@@ -6,9 +6,11 @@ them all takes ten times as long and as much memory as the file has. The trainer
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import BinaryIO
 
@@ -20,6 +22,7 @@ from sftkit.errors import DataError
 
 HEAD = 1_000  # rows that tell the columns
 PIECE = 2**26  # bytes
+ESCAPED = frozenset('"\\/')  # characters that JSON writes in another way
 BRACE, NEWLINE, RETURN = b"{"[0], b"\n"[0], b"\r"[0]
 
 
@@ -47,18 +50,32 @@ class LineIndex:
 
     def take(self, numbers: Sequence[int]) -> list[Row]:
         """The rows of these numbers (0 = the first). Raises `DataError` with the line that is no JSON object."""
-        with self.path.open("rb") as file:
-            return [self._row(file, number) for number in numbers]
+        return [self._row(number) for number in numbers]
 
-    def _row(self, file: BinaryIO, number: int) -> Row:
-        start, line = int(self.starts[number]), int(self.lines[number]) + 1
-        file.seek(start)
-        raw = file.read(int(self.stops[number]) - start)
+    def may_hold(self, number: int, wanted: str) -> bool:
+        """Whether a row may have `wanted` (lower case) in one of its texts: False only where it surely has not. A tenth
+        of the time that parsing it takes."""
+        line = self._line(number)
+        if b"\\u" in line or any(character in ESCAPED or character < " " for character in wanted):
+            return True
+        return wanted in line.decode("utf-8", errors="replace").casefold()
+
+    def _row(self, number: int) -> Row:
+        line = int(self.lines[number]) + 1
         try:
-            text = raw.decode("utf-8" if start else "utf-8-sig")
+            text = self._line(number).decode("utf-8" if self.starts[number] else "utf-8-sig")
         except UnicodeDecodeError:
             raise text_files.not_utf8(self.path, line) from None
         return text_files.json_object(text, self.path, line)
+
+    def _line(self, number: int) -> bytes:
+        start = int(self.starts[number])
+        return os.pread(self._file.fileno(), int(self.stops[number]) - start, start)
+
+    @cached_property
+    def _file(self) -> BinaryIO:
+        """Opened once: the index is of this file, whatever takes its name later."""
+        return self.path.open("rb")
 
 
 def jsonl(path: Path) -> LineIndex | RowList:

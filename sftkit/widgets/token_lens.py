@@ -268,6 +268,8 @@ def _known(split: str) -> str:
 
 def _hit(drawn: Drawn, number: int, wanted: str) -> dict[str, str] | None:
     """What stands around `wanted` (in lower case) in a row; None where it is not there, or the row is faulty."""
+    if not drawn.may_hold(number, wanted):
+        return None
     try:
         text = "\n".join(turn["content"] for turn in drawn.example(number).messages)
     except DataError:

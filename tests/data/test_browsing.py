@@ -46,6 +46,22 @@ def test_faults_name_the_line(tmp_path):
             index.take([number])
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["Paris", "paris", "PARIS in\nspring", 'say "hi"', "a/b \\\\ c", "Straße", "法国", "\u212a", "a\tb", "x"],
+)
+@pytest.mark.parametrize("ascii", [True, False])
+def test_a_quick_look_misses_no_row(tmp_path, text, ascii):
+    path = tmp_path / "rows.jsonl"
+    path.write_text(
+        json.dumps({"a": f"…{text}…"}, ensure_ascii=ascii) + '\n{"a": "nothing of it"}\n', encoding="utf-8"
+    )
+    index = jsonl(path)
+    for piece in (text, text[1:], text[:3]):
+        assert index.may_hold(0, piece.casefold())
+    assert not index.may_hold(1, "paris")
+
+
 def test_an_empty_file_has_no_rows(tmp_path):
     (tmp_path / "rows.jsonl").touch()
     assert len(jsonl(tmp_path / "rows.jsonl")) == 0
