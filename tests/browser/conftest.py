@@ -28,13 +28,14 @@ from typing import Any
 from urllib.parse import urlparse
 
 import pytest
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page, expect, sync_playwright
 
 from sftkit.runs import hardware
 
 ROOT = Path(__file__).parents[2]
 FLAGS = ("--no-sandbox", "--disable-quic", "--disable-background-networking")
-START_LIMIT = 60  # seconds that JupyterLab may take to answer
+START_LIMIT = 120  # seconds that JupyterLab may take to answer: after a fresh install nothing is compiled yet
+PATIENCE = 60_000  # milliseconds that anything on the page may take; an answer comes in a moment, except the first one
 DARK = os.environ.get("SFTKIT_THEME") == "dark"
 SETTINGS = {
     "apputils-extension/notification": {
@@ -56,11 +57,15 @@ OPTIONS = (
 
 @dataclass
 class Lab:
-    """A running JupyterLab: its address, its token, and the folder it shows."""
+    """A JupyterLab: its address, its token, the folder it shows. `start`, `kill` and `start` again, on the same port."""
 
     address: str
     token: str
     folder: Path
+    command: list[str]
+    environment: dict[str, str]
+    log: Path
+    server: subprocess.Popen | None = None
 
     def get(self, path: str) -> Any:
         request = urllib.request.Request(
@@ -68,6 +73,47 @@ class Lab:
         )
         with urllib.request.urlopen(request, timeout=10) as answer:
             return json.load(answer)
+
+    def start(self) -> None:
+        """Start the server and wait until it answers."""
+        with self.log.open("ab") as log:
+            self.server = subprocess.Popen(
+                self.command,
+                cwd=self.folder,
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        deadline = time.monotonic() + START_LIMIT
+        while time.monotonic() < deadline and self.server.poll() is None:
+            try:
+                self.get("api/status")
+                return
+            except OSError:
+                time.sleep(0.1)
+        told = self.log.read_text(errors="replace")[-3000:]
+        raise AssertionError(f"JupyterLab did not start:\n{told}")
+
+    def kill(self) -> None:
+        """End the server as a crash would; its kernels see that it is gone, and leave."""
+        self.server.kill()
+        self.server.wait(timeout=20)
+
+    def end(self) -> None:
+        """The runs first (they would outlive everything else, as they should), then the server with its kernels."""
+        from sftkit.runs import load_run
+
+        try:
+            for record in (self.folder / "runs").glob("*/run.json"):
+                load_run(record.parent).kill()
+        finally:
+            self.server.send_signal(signal.SIGTERM)
+            try:
+                self.server.wait(timeout=20)
+            except subprocess.TimeoutExpired:
+                os.killpg(self.server.pid, signal.SIGKILL)
 
 
 @dataclass
@@ -124,33 +170,19 @@ def lab(tmp_path: Path, outside: Outside) -> Iterator[Lab]:
     )
     shutil.copytree(ROOT / "data", folder / "data", ignore=shutil.ignore_patterns("__pycache__"))
     token, port = secrets.token_hex(16), hardware.free_port()
-    command = [
-        sys.executable,
-        "-m",
-        "jupyterlab",
-        *OPTIONS,
+    where = [
         f"--ServerApp.port={port}",
         f"--IdentityProvider.token={token}",
+        f"--ServerApp.root_dir={folder}",
     ]
-    command += [f"--ServerApp.root_dir={folder}"]
-    log = (tmp_path / "lab.log").open("wb")
+    command = [sys.executable, "-m", "jupyterlab", *OPTIONS, *where]
     environment = {**os.environ, **_own_places(tmp_path / "jupyter"), **outside.environment}
-    server = subprocess.Popen(
-        command,
-        cwd=folder,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=log,
-        stderr=log,
-        start_new_session=True,
-    )
-    running = Lab(f"http://127.0.0.1:{port}", token, folder)
+    running = Lab(f"http://127.0.0.1:{port}", token, folder, command, environment, tmp_path / "lab.log")
     try:
-        _wait_for(running, server, tmp_path / "lab.log")
+        running.start()
         yield running
     finally:
-        _end(running, server)
-        log.close()
+        running.end()
 
 
 def _own_places(home: Path) -> dict[str, str]:
@@ -166,32 +198,6 @@ def _own_places(home: Path) -> dict[str, str]:
         **{name: str(home / place) for name, place in places.items()},
         "JUPYTERLAB_SETTINGS_DIR": str(settings),
     }
-
-
-def _wait_for(lab: Lab, server: subprocess.Popen, log: Path) -> None:
-    deadline = time.monotonic() + START_LIMIT
-    while time.monotonic() < deadline and server.poll() is None:
-        try:
-            lab.get("api/status")
-            return
-        except OSError:
-            time.sleep(0.1)
-    raise AssertionError(f"JupyterLab did not start:\n{log.read_text(errors='replace')[-3000:]}")
-
-
-def _end(lab: Lab, server: subprocess.Popen) -> None:
-    """The runs first (they would outlive everything else, as they should), then the server, which ends its kernels."""
-    from sftkit.runs import load_run
-
-    try:
-        for record in (lab.folder / "runs").glob("*/run.json"):
-            load_run(record.parent).kill()
-    finally:
-        server.send_signal(signal.SIGTERM)
-        try:
-            server.wait(timeout=20)
-        except subprocess.TimeoutExpired:
-            os.killpg(server.pid, signal.SIGKILL)
 
 
 @dataclass
@@ -215,7 +221,8 @@ def page(browser_path: str, request: pytest.FixtureRequest, tmp_path: Path) -> I
             viewport={"width": 1280, "height": 900}, color_scheme="dark" if DARK else "light"
         )
         page = context.new_page()
-        page.set_default_timeout(20_000)
+        page.set_default_timeout(PATIENCE)
+        expect.set_options(timeout=PATIENCE)
         page.watched = watched = Watched()
         page.on("request", watched.request)
         page.on("pageerror", lambda error: watched.errors.append(str(error)))
@@ -232,6 +239,17 @@ class Notebook:
 
     def __init__(self, page: Page, lab: Lab):
         self.page, self.lab = page, lab
+
+    def write(self, *cells: str, path: str = "notebooks/test.ipynb") -> None:
+        """Make a notebook of these cells and open it."""
+        made = [
+            {"cell_type": "code", "id": f"c{number}", "metadata": {}, "source": source, "outputs": [], "execution_count": None}
+            for number, source in enumerate(cells)
+        ]  # fmt: skip
+        kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3"}}
+        told = {"cells": made, "metadata": kernel, "nbformat": 4, "nbformat_minor": 5}
+        (self.lab.folder / path).write_text(json.dumps(told), encoding="utf-8")
+        self.open(path)
 
     def open(self, path: str) -> None:
         """Open the notebook and wait until its kernel answers."""

@@ -26,6 +26,7 @@ class Table {
   private readonly table: HTMLTableElement;
   private order: string[] = [];
   private current = ""; // the row that the arrow keys are on
+  private last = ""; // the row clicked last: where a shift-click begins
   private loaded = false;
   private readonly view = Math.random().toString(36).slice(2);
 
@@ -41,6 +42,7 @@ class Table {
     this.table = h("table", { "aria-label": label("runs.table"), "aria-multiselectable": "true", role: "grid" }, this.head(), this.body);
     this.table.addEventListener("keydown", this.keydown);
     this.table.addEventListener("click", this.clicked);
+    this.body.addEventListener("focusin", (event) => (this.current = lineOf(event) ?? this.current));
     this.table.addEventListener("dblclick", (event) => this.open(lineOf(event)));
     const fresh = h("button", { class: "new", onclick: () => this.act("new", []) }, label("runs.new"));
     const root = h(
@@ -204,9 +206,9 @@ class Table {
   private readonly clicked = (event: MouseEvent): void => {
     const id = lineOf(event);
     if (!id) return;
-    const from = this.order.indexOf(this.current);
+    const from = this.order.indexOf(this.last);
     const to = this.order.indexOf(id);
-    this.current = id;
+    this.current = this.last = id;
     if ((event.target as Element).closest("td.id")) return this.open(id);
     const on = !this.runs.selected.has(id);
     if (event.shiftKey) this.select(this.order.slice(Math.min(from, to), Math.max(from, to) + 1), true);

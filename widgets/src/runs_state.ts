@@ -59,7 +59,8 @@ export class Runs {
   get shown(): string[] {
     const rows = [...this.rows.values()].filter((row) => this.passes(row));
     const { column, down } = this.sort;
-    return rows.sort((a, b) => compare(a, b, column, down) || compare(a, b, "id", true)).map((row) => row.id);
+    const newer = (a: Row, b: Row) => b.created - a.created || b.id.localeCompare(a.id, undefined, { numeric: true });
+    return rows.sort((a, b) => compare(a, b, column, down) || newer(a, b)).map((row) => row.id);
   }
 
   passes(row: Row): boolean {
@@ -105,7 +106,7 @@ function compare(a: Row, b: Row, column: Column, down: boolean): number {
 
 function sortKey(row: Row, column: Column): string | number | null {
   if (column === "state") return (STATES as readonly string[]).indexOf(row.state);
-  if (column === "id") return row.created || row.id;
+  if (column === "id") return row.created;
   return row[column];
 }
 
