@@ -44,7 +44,7 @@ WORDS = (
       "The weights, the optimizer's state and the activations of one micro-batch do not fit on the card.{gpu_figures} Take one of the changes, the upper ones first; another program on the same card takes memory too.",
       fixes.less_gpu_memory),
     S("disk_full", "The disk is full",
-      r"No space left on device|\[Errno 28\]|os error 28|Disk quota exceeded|\[Errno 122\]|no space is left on the disk|PytorchStreamWriter failed writing|unexpected pos \d+ vs \d+",
+      r"No space left on device|\[Errno 28\]|os error 28|Disk quota exceeded|\[Errno 122\]|no space is left on the disk|PytorchStreamWriter failed writing|unexpected pos \d+ vs \d+|basic_ios::clear: iostream error",
       "There was no room left for a file of the run. Make room (sk.list_runs() shows the size of every run, run.delete() frees it), or save to another disk; then run.resume() goes on from the last complete checkpoint.",
       fixes.smaller_on_disk),
     S("cpu_memory", "The machine ran out of memory",

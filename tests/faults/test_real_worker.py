@@ -6,35 +6,14 @@ import json
 import os
 import random
 import shutil
+import sys
 import time
 
 import psutil
-import pytest
 
-from sftkit.runs import launch, process
+from sftkit.runs import process, queue
 from sftkit.runs.folder import newest_checkpoint, step_of
-
-
-@pytest.fixture
-def real_launch(settings, tmp_path, monkeypatch):
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    started = []
-
-    def start(**changes):
-        run = launch(settings.with_(bf16=False, **changes), tmp_path / "runs")
-        started.append(run)
-        return run
-
-    yield start
-    for run in started:
-        run.kill()
-
-
-def until_step(run, step: int) -> None:
-    deadline = time.monotonic() + 120
-    while run.status.step < step:
-        assert not run.status.ended and time.monotonic() < deadline, f"{run.status}\n{run.log()}"
-        time.sleep(0.01)
+from tests.faults.drill import until, until_step
 
 
 def test_stop_resume_finish(real_launch):
@@ -100,3 +79,37 @@ def test_killed_again_and_again_it_loses_no_more_than_the_steps_since_the_checkp
     assert kills
     assert run.wait(120).state == "finished", run.log()
     assert run.metrics()["loss"].tolist() == peace.metrics()["loss"].tolist()
+
+
+def test_a_rate_far_too_high_is_told_as_the_cause(real_launch):
+    run = real_launch(learning_rate=1.0, max_epochs=40, lr_warmup_ratio=0, max_norm=0)
+    assert run.wait(120).state == "failed", run.log()
+    found = run.diagnosis
+    assert found.cause == "nan" and "rows" in found.evidence
+    assert found.fixes[0].fix == {"learning_rate": 0.1}
+
+
+def test_data_that_change_while_a_run_waits(real_launch, tmp_path, monkeypatch, tiny_rows):
+    """What preflight has seen is no longer true when the run's turn comes: the cause is told, and a change mends it."""
+    monkeypatch.setenv("SFTKIT_QUEUE", str(tmp_path / "line"))
+    holder = queue.Ticket("holder", tmp_path, ["CPU"], waits=False)
+    rows = tmp_path / "rows.jsonl"
+    shutil.copy(tiny_rows, rows)
+    run = real_launch(dataset=str(rows), queue=True)
+    until(lambda: run.status.reason == "waiting for CPU, held by run holder")
+    rows.write_text(rows.read_text().replace('"prompt"', '"demand"').replace('"response"', '"reply"'))
+    holder.leave()
+    assert run.wait(120).state == "failed"
+    found = run.diagnosis
+    assert found.cause == "missing_column" and "no column 'prompt'" in found.evidence
+    other = run.duplicate(input_key="demand", output_key="reply")
+    assert other.wait(120).state == "finished", other.log()
+
+
+def test_a_limit_of_memory(real_launch, monkeypatch):
+    """ulimit -v, as batch systems set it: an allocation fails, and nobody kills anything."""
+    limited = f"sh -c 'ulimit -v 1500000; exec {sys.executable} -m sftkit.training.worker \"$0\"'"
+    monkeypatch.setenv("SFTKIT_WORKER", limited)
+    run = real_launch()
+    assert run.wait(120).state == "failed"
+    assert run.diagnosis.cause == "cpu_memory", run.log()

@@ -1,7 +1,8 @@
 """A FAKE worker for tests of sftkit/runs: writes the files a real one writes and trains nothing.
 
 It takes its manners from the environment: FAKE_STEPS, FAKE_SECONDS (a step), FAKE_FAULT ("raise", "exit", "abort",
-"kill", "port", "linger", …) on FAKE_FAULT_RANK (default: the last) at step 2.
+"kill", "port", "linger", "eat", …) on FAKE_FAULT_RANK (default: the last) at step 2. FAKE_CGROUP: the control group that it
+enters first.
 """
 
 from __future__ import annotations
@@ -51,11 +52,17 @@ def misbehave(step: int) -> None:
         os.abort()
     if FAULT == "kill":
         os.kill(os.getpid(), signal.SIGKILL)
+    if FAULT == "eat":  # all the memory there is
+        held = []
+        while True:
+            held.append(bytearray(os.urandom(2**20)))
     if FAULT == "mute":
         os._exit(0)
 
 
 def main() -> None:
+    if group := os.environ.get("FAKE_CGROUP"):
+        (Path(group) / "cgroup.procs").write_text(str(os.getpid()))
     if FAULT == "port" and not (FOLDER / "tried").exists():
         (FOLDER / "tried").touch()
         raise OSError("[Errno 98] EADDRINUSE: address already in use")

@@ -274,8 +274,10 @@ def test_only_failed_runs_have_a_diagnosis(fake_launch, tmp_path):
         bad.diagnosis.title == "ValueError: row 7 has no answer"
         and "fake_worker.py" in bad.diagnosis.evidence
     )
-    (bad.folder / "run.json").write_text('{"config": {"pretrain": 3}}')
+    record = bad.record
+    disk.write_json(bad.folder / "run.json", record | {"config": {"pretrain": 3}})
     assert load_run(bad.folder).diagnosis.fixes == ()
+    disk.write_json(bad.folder / "run.json", record)
 
 
 def test_every_cause_is_tried():
