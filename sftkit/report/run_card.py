@@ -21,6 +21,7 @@ import jinja2
 
 from sftkit.report.run_facts import Answers, Section, Table, sections, summary
 from sftkit.report.scrub import Scrub
+from sftkit.report.words import visible
 
 # What Markdown would take for its own: anywhere, at the beginning of a line, and in what it makes links of unasked.
 _MARKS = re.compile(r"([\\`*_\[\]<>#|~$&@!]|^[-+=]|(?<=^\d)[.)]|(?<=^\d\d)[.)]|:(?=//)|(?<=mailto):|(?<=xmpp):|(?<=www)\.)", re.IGNORECASE)  # fmt: skip
@@ -101,12 +102,13 @@ def _write(path: str | Path, text: str) -> Path:
 
 
 def plain(text: str) -> str:
-    """Text on one line in which nothing is Markdown or HTML any more."""
-    return _MARKS.sub(r"\\\1", " ".join(text.split()))
+    """Text on one line in which nothing is Markdown or HTML any more, and nothing steers a terminal."""
+    return _MARKS.sub(r"\\\1", visible(" ".join(text.split())))
 
 
 def fenced(text: str, kind: str = "") -> str:
-    """Text as it stands, in a fence longer than any in it."""
+    """Text in a fence longer than any in it; as it stands, but for signs that steer a terminal."""
+    text = "\n".join(visible(line) for line in text.expandtabs().split("\n"))
     longest = max((len(found) for found in re.findall(r"`+", text)), default=0)
     fence = "`" * max(3, longest + 1)
     return f"{fence}{kind}\n{text}\n{fence}"

@@ -155,6 +155,12 @@ def test_a_fence_is_longer_than_any_in_it():
     assert page.text.rstrip("\n") == text and [tag for tag, _ in page.tags] == ["pre", "code"]
 
 
+def test_nothing_in_the_markdown_steers_a_terminal():
+    for text in ("a\x1b[31mred", "a\u202eb", "a\x07"):
+        for shown in (plain(text), fenced(text)):
+            assert all(character.isprintable() or character == "\n" for character in shown) and "a" in shown
+
+
 def test_no_secret_and_no_home_is_on_it(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("WANDB_API_KEY", "wandb-very-secret-value")
