@@ -5,6 +5,7 @@ Such flags are named, never an error. A few of them say something about our sett
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from sftkit.command.names import DOTTED, NAMES, NEWEST, Version, range_of
@@ -63,6 +64,7 @@ ALWAYS_SO = frozenset(
     use_ds_universal_ckpt ds.use_universal_ckpt""".split()
 )
 
+HIDDEN = "•••"  # in place of a secret
 VARIABLES = {"use_wandb": "WANDB_API_KEY", "logger.wandb.key": "WANDB_API_KEY", "hub_token": "HF_TOKEN"}
 ATTENTION_WORDS = {"fa2": "flash_attention_2", "fa3": "flash_attention_3", "sdpa": "sdpa", "disabled": "eager", "auto": "auto"}  # fmt: skip
 LLAMAFACTORY_DEFAULTS: dict[str, Any] = {
@@ -99,6 +101,18 @@ def is_secret(flag: str) -> bool:
         flag in VARIABLES
         or last in ("key", "token", "password")
         or (last.endswith(ends) and last not in shown)
+    )
+
+
+def masked(text: str) -> str:
+    """A pasted text without the secrets in it: values of flags and of variables that hold keys."""
+
+    def hide(found: re.Match[str]) -> str:
+        return found[1] + found[3] + HIDDEN if is_secret(found[2].replace("-", "_")) else found[0]
+
+    text = re.sub(r"(--([A-Za-z][\w.-]*))([ \t]+|=)(?!-)(\"[^\"]*\"|'[^']*'|[^\s\\]+)", hide, text)
+    return re.sub(
+        r"\b(\w*(?:API_KEY|TOKEN|SECRET|PASSWORD)=)(\"[^\"]*\"|'[^']*'|[^\s]+)", rf"\1{HIDDEN}", text
     )
 
 

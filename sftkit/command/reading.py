@@ -37,7 +37,6 @@ from sftkit.errors import ConfigError, Fault
 
 LISTS = frozenset("adam_betas gpus dataset_probs dataset_caps report_to target_modules".split())
 TRACKERS = ("tensorboard", "wandb", "mlflow")
-HIDDEN = "•••"  # in place of a secret
 
 Pairs = list[tuple[str, list[str]]]
 
@@ -139,7 +138,7 @@ class _Reader:
         first = values[0] if values else ""
         self.seen[flag] = first
         secret = others.is_secret(flag)
-        shown = HIDDEN if secret and first else " ".join(values)
+        shown = others.HIDDEN if secret and first else " ".join(values)
         if flag in ATTENTION:
             self._attention(first)
         elif flag in DTYPE:

@@ -46,6 +46,17 @@ def _finish(work: Callable[[], Any], then: Callable[[Any], None], failed: Callab
         failed(error)
 
 
+def on_loop(action: Callable[..., None]) -> Callable[..., None]:
+    """The same action for other threads to call: it is carried out on the loop that runs here, if one does."""
+    loop = running_loop()
+
+    def ask(*values: Any) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop may be closed by now
+            loop.call_soon_threadsafe(action, *values)
+
+    return action if loop is None else ask
+
+
 def start(coroutine: Any) -> asyncio.Task:
     """A task on the running loop, kept alive until it is done."""
     task = asyncio.get_running_loop().create_task(coroutine)

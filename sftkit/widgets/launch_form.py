@@ -6,28 +6,34 @@ form                      # shown; after Launch, form.run is the run and its mon
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from concurrent.futures import Future
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from html import escape
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ipywidgets import HTML, Accordion, Button, HBox, Layout, Textarea, VBox
+from ipywidgets import HTML, Button, Checkbox, HBox, VBox
 from traitlets import TraitError
 
-from sftkit import command
 from sftkit.config import GROUPS, SFTConfig
-from sftkit.errors import ConfigError, LaunchError
-from sftkit.runs import Finding, Run, hardware, launch, preflight
+from sftkit.errors import ConfigError, Fault, LaunchError
+from sftkit.runs import Finding, Run, hardware, launch
 from sftkit.widgets.background import Debounced, in_background
+from sftkit.widgets.dry_run_panel import DryRunPanel
 from sftkit.widgets.errors import ErrorRoom, shown
+from sftkit.widgets.export_panel import ExportPanel
+from sftkit.widgets.fold import Fold
+from sftkit.widgets.form_check import FormCheck
+from sftkit.widgets.history import History
 from sftkit.widgets.labels import label
-from sftkit.widgets.run_monitor import RunMonitor
-from sftkit.widgets.setting_rows import PATHS, SettingRow, fix_button, note_html, suggestions
+from sftkit.widgets.paste_panel import PastePanel
+from sftkit.widgets.setting_rows import PATHS, SettingRow, Shared, fix_button, note_html
 from sftkit.widgets.style import Style
+
+if TYPE_CHECKING:
+    from sftkit.widgets.run_monitor import RunMonitor
 
 TYPING = 0.3  # seconds without a key after which what was typed is checked
 
@@ -36,7 +42,7 @@ class LaunchForm(VBox):
     """A form for SFTConfig. `config`: what it begins with; `runs_dir`: where runs are written; `lang`: "en" or "zh".
 
     `.rows[name].input` is the ipywidget of a setting, `.findings` what preflight last said, `.run` the run that was
-    launched last (None before), `.monitor` its RunMonitor.
+    launched last (None before), `.monitor` its RunMonitor, `.rehearsal` the dry run's panel.
     """
 
     def __init__(
@@ -48,15 +54,16 @@ class LaunchForm(VBox):
         self.findings: list[Finding] = []
         self.errors = ErrorRoom(lang)
         self._clicked: Future[Run] | None = None  # the run that a click is starting
-        self._asked = 0  # number of the newest check: answers to older ones are dropped
+        self._look = FormCheck(runs_dir, self._show, self._offer, self.errors.show)
+        self._held = False  # while many fields change at once
         self._check = Debounced(self._start_check, TYPING)
-        # One Layout for all: a model of its own for every row would double what the browser has to build.
-        shared = Layout()
+        shared = Shared()
         self.rows = {name: SettingRow(name, shared, self.fill, lang) for name in SFTConfig.model_fields}
         super().__init__(self._build())
         self.add_class("sft-form")
         if config is not None:
-            self.fill(config.to_dict())
+            self._enter(config.to_dict())
+        self._history = History(self._entered)
         for row in self.rows.values():
             row.input.observe(self._changed, "value")
         self._check.request()
@@ -69,45 +76,54 @@ class LaunchForm(VBox):
         rarer = [row for row in self.rows.values() if not row.common]
         groups = {group: [row for row in rarer if row.group == group] for group in GROUPS}
         self._groups = {group: rows for group, rows in groups.items() if rows}
-        self._folds = Accordion([VBox(rows) for rows in self._groups.values()])
-        self._folds.add_class("sft-folds")
+        self._folds = {group: Fold("", VBox(rows)) for group, rows in self._groups.items()}
         self._title_groups()
+        self._style = Style()
         self._hint, self._status, self._figures = HTML(), HTML(), HTML()
-        self._general = VBox()
-        self._button = Button(description=self._("form.launch"), button_style="primary", icon="play")
-        self._button.on_click(self._on_launch)
-        self._below = VBox()
+        self._general, self._below = VBox(), VBox()
+        self._status.add_class("sft-status")
+        self.paste = PastePanel(self._use, self.undo, self._lang)
+        self.export = ExportPanel(self._lang)
+        self.rehearsal = DryRunPanel(self.runs_dir, self.fill, self._buttons, self.errors, self._lang)
         return [
-            Style(),
-            HTML(f"<h3>{escape(self._('form.title'))}</h3>"),
+            self._style,
+            self._head(),
             self._hint,
-            self._paste_fold(),
+            Fold(self._("form.paste"), self.paste),
             HTML(f"<h4>{escape(self._('form.common'))}</h4>"),
             VBox(common),
-            self._folds,
+            *self._folds.values(),
             self._figures,
             self._general,
-            _classed(HBox([self._button, self._status]), "sft-launch"),
-            self._code_fold(),
+            self._launch_row(),
+            self.rehearsal,
+            Fold(self._("form.export"), self.export),
             self.errors,
             self._below,
         ]
 
-    def _paste_fold(self) -> Accordion:
-        self._command = Textarea(placeholder=self._("form.paste_hint"), rows=6, layout=Layout(width="auto"))
-        self._fill_button = Button(description=self._("form.fill"))
-        self._fill_button.on_click(self._on_fill)
-        self._pasted = HTML()
-        content = VBox([self._command, HBox([self._fill_button]), self._pasted])
-        return _classed(Accordion([content], titles=(self._("form.paste"),)), "sft-folds")
+    def _head(self) -> HBox:
+        self._undo = Button(description=self._("form.undo"), icon="undo", disabled=True)
+        self._redo = Button(description=self._("form.redo"), icon="repeat", disabled=True)
+        self._undo.on_click(lambda _button: self.undo())
+        self._redo.on_click(lambda _button: self.redo())
+        title = HTML(f"<h3>{escape(self._('form.title'))}</h3>")
+        return _classed(HBox([title, self._undo, self._redo]), "sft-title")
 
-    def _code_fold(self) -> Accordion:
-        self._code = HTML()
-        return _classed(Accordion([self._code], titles=(self._("form.code"),)), "sft-folds")
+    def _launch_row(self) -> HBox:
+        self._button = Button(description=self._("form.launch"), button_style="primary", icon="play")
+        self._button.on_click(self._on_launch)
+        self._dry = Button(
+            description=self._("form.dry_run"), icon="flask", tooltip=self._("form.dry_run_help")
+        )
+        self._dry.on_click(self._on_dry_run)
+        self.queue = Checkbox(
+            description=self._("form.queue"), indent=False, tooltip=self._("form.queue_help")
+        )
+        return _classed(HBox([self._button, self._dry, self.queue, self._status]), "sft-launch")
 
     def _title_groups(self) -> None:
         """Each group's name with the number of its settings that need a look, since it may be closed."""
-        titles = []
         for group, rows in self._groups.items():
             title = self._(f"group.{group}")
             names = {row.name for row in rows}
@@ -115,8 +131,7 @@ class LaunchForm(VBox):
             for level, words in (("stop", "form.to_mend"), ("warn", "form.to_note")):
                 if count := levels.count(level):
                     title += " · " + self._(words, n=count)
-            titles.append(title)
-        self._folds.titles = tuple(titles)
+            self._folds[group].title = title
 
     def _(self, key: str, **values: object) -> str:
         return label(key, self._lang, **values)
@@ -138,9 +153,60 @@ class LaunchForm(VBox):
         return self.config.to_code()
 
     def fill(self, settings: dict[str, Any]) -> None:
-        """Enter settings by name; the others stay as they are."""
+        """Enter settings by name; the others stay as they are. One step for `undo`."""
+        with self._one_step():
+            self._enter(settings)
+
+    def _enter(self, settings: dict[str, Any]) -> None:
         for name, value in settings.items():
             self.rows[name].setting = value
+
+    @contextmanager
+    def _one_step(self) -> Iterator[None]:
+        """Many fields change; it is one edit, and one check."""
+        self._history.note(self._entered)
+        self._held = True
+        try:
+            yield
+        finally:
+            self._held = False
+            self._history.note(self._entered)
+            self._check.request()
+
+    def _use(self, settings: dict[str, Any]) -> list[Fault]:
+        """Enter a command's settings, all others at their defaults; what is faulty as far as its input can show it."""
+        faults = []
+        try:
+            settings = SFTConfig(**settings).to_dict()
+        except ConfigError as error:
+            faults = error.faults
+        with self._one_step():
+            for name, field in SFTConfig.model_fields.items():
+                if name in settings or not field.is_required():
+                    with suppress(TraitError):  # no choice of its list: told as a fault
+                        self.rows[name].setting = settings.get(name, field.default)
+        return faults
+
+    @property
+    def _entered(self) -> dict[str, Any]:
+        return {name: row.input.value for name, row in self.rows.items()}
+
+    def undo(self) -> None:
+        """Take the last edit back."""
+        self._history.note(self._entered)
+        self._go_to(self._history.undo())
+
+    def redo(self) -> None:
+        """Make the edit again that was taken back."""
+        self._history.note(self._entered)
+        self._go_to(self._history.redo())
+
+    def _go_to(self, entered: dict[str, Any] | None) -> None:
+        self._held = True
+        for name, value in (entered or {}).items():
+            self.rows[name].input.value = value
+        self._held = False
+        self._check.request()
 
     def __repr__(self) -> str:
         stops = sum(finding.level == "stop" for finding in self.findings)
@@ -150,32 +216,27 @@ class LaunchForm(VBox):
     # checking
 
     def _changed(self, _change: Any) -> None:
-        self._check.request()
+        if not self._held:
+            self._check.request()
 
     def _start_check(self) -> None:
-        self._asked += 1
-        number, settings = self._asked, self.settings
+        self._history.note(self._entered)
+        self._buttons()
         self._status.value = f"<span class='sft-help'>{escape(self._('form.checking'))}</span>"
-        typed = {name: self.rows[name].input.value for name in PATHS}
+        self._look.ask(self.settings, {name: self.rows[name].input.value for name in PATHS})
 
-        def look() -> tuple[list[Finding], dict[str, list[str]]]:
-            offers = {name: suggestions(text) for name, text in typed.items()}
-            return preflight(settings, self.runs_dir), offers
+    def _offer(self, paths: dict[str, list[str]]) -> None:
+        for name, offered in paths.items():
+            self.rows[name].input.options = tuple(offered)
 
-        def show(seen: tuple[list[Finding], dict[str, list[str]]]) -> None:
-            if number == self._asked:
-                self._show(seen[0])
-                for name, offered in seen[1].items():
-                    self.rows[name].input.options = tuple(offered)
-
-        in_background(look, show, self.errors.show)
-
-    def _show(self, findings: list[Finding]) -> None:
+    def _show(self, findings: list[Finding], final: bool = True) -> None:
         self.findings = findings
         figures = [finding for finding in findings if self._is_figure(finding)]
         for name, row in self.rows.items():
             row.show([finding for finding in findings if finding.field == name and finding not in figures])
-        general = [finding for finding in findings if finding.field not in self.rows]
+        general = [
+            finding for finding in findings if finding.field not in self.rows and finding not in figures
+        ]
         self._general.children = tuple(
             part
             for finding in general
@@ -183,15 +244,17 @@ class LaunchForm(VBox):
         )
         self._title_groups()
         self._show_figures(figures)
-        self._show_status()
-        self._show_code()
+        self._show_status(final)
+        self._show_config()
         empty = all(row.empty for row in self.rows.values() if row.required)
         self._hint.value = f"<p class='sft-hint'>{escape(self._('form.empty'))}</p>" if empty else ""
+        if final:
+            self._style.seen += 1
 
     def _is_figure(self, finding: Finding) -> bool:
         """Derived figures stand together; what informs about a rarer setting stays beside it."""
         row = self.rows.get(finding.field)
-        return finding.level == "inform" and (row is None or row.common)
+        return finding.level == "inform" and not finding.fix and (row is None or row.common)
 
     def _show_figures(self, figures: list[Finding]) -> None:
         lines = "".join(f"<li>{escape(finding.message)}</li>" for finding in figures)
@@ -200,16 +263,18 @@ class LaunchForm(VBox):
             f"<div class='sft-figures'><b>{title}</b><ul>{lines}</ul></div>" if lines else ""
         )
 
-    def _show_status(self) -> None:
+    def _show_status(self, final: bool = True) -> None:
         stops = [finding for finding in self.findings if finding.level == "stop"]
         warns = [finding for finding in self.findings if finding.level == "warn"]
-        self._button.disabled = bool(stops) or self._clicked is not None
+        self._buttons()
         if stops:
             names = dict.fromkeys(
                 label(f"field.{f.field}", self._lang) for f in stops if f.field in self.rows
             )
             key = "form.stops_one" if len(stops) == 1 else "form.stops"
             level, words = "stop", self._(key, n=len(stops), fields=", ".join(names)).rstrip(": ：")
+        elif not final:
+            level, words = "help", self._("form.checking")
         elif warns:
             level, words = "warn", self._("form.ready_warn", n=len(warns))
         else:
@@ -218,12 +283,20 @@ class LaunchForm(VBox):
             level = "help"  # nothing entered yet: nothing to blame
         self._status.value = f"<span class='sft-{level}' role='status'>{escape(words)}</span>"
 
-    def _show_code(self) -> None:
+    def _buttons(self) -> None:
+        """Which buttons make sense now."""
+        barred = any(finding.level == "stop" for finding in self.findings)
+        self._button.disabled = barred or self._clicked is not None
+        self._dry.disabled = barred or self.rehearsal.running
+        self._undo.disabled, self._redo.disabled = not self._history.past, not self._history.future
+
+    def _show_config(self) -> None:
         try:
-            words = f"<pre class='sft-code'>{escape(self.to_code())}</pre>"
+            config = self.config
         except ConfigError:
-            words = f"<span class='sft-help'>{escape(self._('form.code_faults'))}</span>"
-        self._code.value = words
+            config = None
+        self.export.show(config)
+        self.rehearsal.compare(config)
 
     def _show_gpus(self, cards: list[hardware.GPU]) -> None:
         row = self.rows["gpus"]
@@ -234,46 +307,12 @@ class LaunchForm(VBox):
         row.add_help(lines or [self._("form.no_gpu")])
         row.input.disabled = not cards and row.empty  # without a card there is nothing to choose
 
-    # a pasted command
+    # launching
 
     @shown
-    def _on_fill(self, _button: Any) -> None:
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            notes = [*self._fill_from(self._command.value), *(("warn", str(each.message)) for each in caught)]
-        lines = (f"<span class='sft-note sft-{level}'>{escape(words)}</span>" for level, words in notes)
-        self._pasted.value = "".join(lines)
-
-    def _fill_from(self, text: str) -> Iterator[tuple[str, str]]:
-        """Enter a command's settings, faulty ones too as far as their inputs can show them; what there is to say."""
-        try:
-            found = command.translate(text)
-        except ConfigError as error:
-            yield from (("stop", str(fault)) for fault in error.faults)
-            return
-        if found.faults:
-            yield from (("stop", str(fault)) for fault in found.faults)
-            return
-        if found.unused:
-            yield "warn", f"sftkit has no setting for {', '.join(found.unused)}; left out."
-        settings = found.settings
-        faults = []
-        try:
-            settings = SFTConfig(**settings).to_dict()
-        except ConfigError as error:
-            faults = error.faults
-        defaults = {name: field.get_default() for name, field in SFTConfig.model_fields.items() if name not in settings}  # fmt: skip
-        self.fill({name: value for name, value in defaults.items() if not self.rows[name].required})
-        for name, value in settings.items():
-            with suppress(TraitError):  # no choice of its list: told as a fault
-                self.rows[name].setting = value
-        given = [
-            name for name, value in settings.items() if value != SFTConfig.model_fields[name].get_default()
-        ]
-        yield "good", self._("form.filled", n=len(given))
-        yield from (("stop", str(fault)) for fault in faults)
-
-    # launching
+    def _on_dry_run(self, _button: Any) -> None:
+        self.rehearsal.start(self.config)
+        self._buttons()
 
     def launch(self) -> Run:
         """Start the run as entered and show its monitor; while a click on Launch is starting one, wait for that one.
@@ -281,7 +320,7 @@ class LaunchForm(VBox):
         Raises ConfigError or LaunchError when that cannot be.
         """
         clicked = self._clicked
-        run = clicked.result() if clicked else launch(self.config, self.runs_dir)
+        run = clicked.result() if clicked else launch(self.config, self.runs_dir, self.queue.value)
         self._launched(run)
         return run
 
@@ -289,21 +328,26 @@ class LaunchForm(VBox):
     def _on_launch(self, _button: Any) -> None:
         if self._clicked is not None:
             return  # the second half of a double click
-        config = self.config
+        config, queue = self.config, self.queue.value
         self._clicked = clicked = Future()  # a cell may call launch() in the meantime
         self._button.disabled, self._button.description = True, self._("form.launching")
 
-        def start() -> Run:  # hashing the data may take a while, and so does the first import of plotly
+        def start() -> Run:  # hashing the data may take a while, and so does the first import of the monitor
             try:
-                clicked.set_result(launch(config, self.runs_dir))
+                clicked.set_result(launch(config, self.runs_dir, queue))
             except Exception as error:
                 clicked.set_exception(error)
+            import_module("sftkit.widgets.run_monitor")
             import_module("sftkit.widgets.loss_curves")
             return clicked.result()
 
         in_background(start, self._launched, self._not_launched)
 
     def _launched(self, run: Run) -> None:
+        from sftkit.widgets.run_monitor import (
+            RunMonitor,
+        )  # half a second of imports that an open form does not need
+
         if run is self.run:
             return  # the click's run, shown by launch() already
         self.run = run
@@ -328,6 +372,7 @@ class LaunchForm(VBox):
     def close(self) -> None:
         """Take the form, and its monitor, off the page. A run goes on."""
         self._check.cancel()
+        self.rehearsal.cancel()
         if self.monitor is not None:
             self.monitor.close()
         super().close()

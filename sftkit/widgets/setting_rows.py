@@ -12,6 +12,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 
 from ipywidgets import HTML, Box, Button, Checkbox, Combobox, Dropdown, Layout, Text
 
+from sftkit.command import names
 from sftkit.config import SFTConfig
 from sftkit.runs import Finding
 from sftkit.widgets.labels import label, language
@@ -24,13 +25,30 @@ FEW = 5  # whole numbers of so small a range are chosen from a list
 Fix = Callable[[dict[str, Any]], None]
 
 
+class Shared:
+    """One Layout, and one style for each kind of widget, for all rows: models of their own would double what the browser
+    has to build."""
+
+    def __init__(self) -> None:
+        self.layout = Layout()
+        self._styles: dict[type, Any] = {}
+
+    def make(self, kind: type, **about: Any) -> Any:
+        """A widget of that kind."""
+        if kind in self._styles:
+            about["style"] = self._styles[kind]
+        made = kind(layout=self.layout, **about)
+        self._styles.setdefault(kind, made.style)
+        return made
+
+
 class SettingRow(Box):
     """The setting `name`. `.input` is the ipywidget, `.setting` what it stands for, `.show(findings)` what is beside it.
 
     An empty input stands for None where the setting may be None, else for the default, which it shows in grey.
     """
 
-    def __init__(self, name: str, shared: Layout, on_fix: Fix, lang: str | None = None):
+    def __init__(self, name: str, shared: Shared, on_fix: Fix, lang: str | None = None):
         self.name, self._lang, self._on_fix = name, lang, on_fix
         field = SFTConfig.model_fields[name]
         self.group: str = field.json_schema_extra["group"]
@@ -39,22 +57,31 @@ class SettingRow(Box):
         self.optional, self._kind = _unwrapped(field.annotation)
         self._default = None if self.required else field.default
         self.input = self._input(field, shared)
-        self._note = HTML(layout=shared)
+        self._note = shared.make(HTML)
         self._help = self._help_html(field.json_schema_extra["unit"])
-        super().__init__(layout=shared)
+        super().__init__(layout=shared.layout)
         self.add_class("sft-row")
         self.show([])
 
-    def _input(self, field: Any, layout: Layout) -> Any:
-        about = {"description": label(f"field.{self.name}", self._lang), "layout": layout}
+    def _input(self, field: Any, shared: Shared) -> Any:
+        about = {"description": label(f"field.{self.name}", self._lang), "tooltip": self._called()}
         if self._kind is bool:
-            return Checkbox(value=bool(self._default), indent=False, **about)
+            return shared.make(Checkbox, value=bool(self._default), indent=False, **about)
         if choices := _choices(self._kind, field.metadata):
-            return Dropdown(options=choices, value=self._default, **about)
+            return shared.make(Dropdown, options=choices, value=self._default, **about)
         text = "" if self._default is None else as_text(self._default)
         kind = Combobox if self.name in PATHS else Text
         # An empty input of an optional setting means None, so the default must not be shown as if it applied.
-        return kind(value=text, placeholder="" if self.optional else text, **about)
+        return shared.make(kind, value=text, placeholder="" if self.optional else text, **about)
+
+    def _called(self) -> str:
+        """What OpenRLHF and TRL call the setting, for those who come from there."""
+        named = names.NAMES.get(self.name, names.Names())
+        old = named.plain or named.dotted
+        key = "form.called" if named.dotted not in ("", named.plain) else "form.called_same"
+        told = [label(key, self._lang, old=old, new=named.dotted)] if old else []
+        told += [label("form.called_trl", self._lang, trl=named.trl)] if named.trl else []
+        return " · ".join([self.name, *told])
 
     def _help_html(self, unit: str) -> str:
         words = label(f"help.{self.name}", self._lang)

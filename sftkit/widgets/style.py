@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import anywidget
+import traitlets
 
 _FOLDER = Path(__file__).parent
 
@@ -17,6 +18,8 @@ class Style(anywidget.AnyWidget):
 
     _esm = _FOLDER / "forms.js"
     _css = _FOLDER / "forms.css"
+    # Counts what the kernel has taken note of; until it moves, the page shows that it is waiting for the kernel.
+    seen = traitlets.Int(0).tag(sync=True)
 
     def __init__(self) -> None:
         super().__init__()

@@ -12,33 +12,20 @@ import pytest
 from ipywidgets import Checkbox, Combobox, Dropdown, Text, Widget
 
 import sftkit as sk
-from sftkit.runs import Finding, hardware
-from sftkit.widgets import launch_form
+from sftkit.errors import DryRunError
+from sftkit.runs import Finding, dry_run, hardware
+from sftkit.runs.dry_run import DryRun
+from sftkit.widgets import form_check, launch_form
 from sftkit.widgets.launch_form import LaunchForm
 from sftkit.widgets.setting_rows import as_text, from_text, suggestions
 
 HOSTILE = "<img src=x onerror=alert(1)>"
 SEED_SCRIPT = r"""
 openrlhf.cli.train_sft \
-   --max_len 2048 \
-   --dataset xxx \
-   --input_key question \
-   --output_key response \
-   --train_batch_size 256 \
-   --micro_train_batch_size 2 \
-   --max_samples 500000 \
-   --pretrain meta-llama/Meta-Llama-3-8B \
-   --save_path ./checkpoint/llama3-8b-sft \
-   --save_steps -1 \
-   --logging_steps 1 \
-   --eval_steps -1 \
-   --zero_stage 2 \
-   --max_epochs 1 \
-   --bf16 \
-   --flash_attn \
-   --learning_rate 5e-6 \
-   --load_checkpoint \
-   --gradient_checkpointing
+   --max_len 2048 --dataset xxx --input_key question --output_key response --train_batch_size 256 \
+   --micro_train_batch_size 2 --max_samples 500000 --pretrain meta-llama/Meta-Llama-3-8B \
+   --save_path ./checkpoint/llama3-8b-sft --save_steps -1 --logging_steps 1 --eval_steps -1 --zero_stage 2 \
+   --max_epochs 1 --bf16 --flash_attn --learning_rate 5e-6 --load_checkpoint --gradient_checkpointing
 """
 
 
@@ -163,7 +150,9 @@ def test_all_faults_at_once_beside_their_fields(form):
     assert form._button.disabled
     assert "4 things stand in the way" in form._status.value and "max_len" in form._status.value
     assert "sft-stop" not in beside(form, "dataset")
-    assert any("1 to mend" in title for title in form._folds.titles)  # lr_warmup_ratio, in a closed fold
+    assert any(
+        "1 to mend" in fold.title for fold in form._folds.values()
+    )  # lr_warmup_ratio, in a closed fold
 
 
 def test_mending_takes_the_fault_away(form):
@@ -214,10 +203,16 @@ def test_findings_of_no_field_are_shown_with_their_fix(form):
 
 def test_text_from_outside_is_escaped_everywhere(form):
     enter(form, dataset=HOSTILE, input_key=HOSTILE, max_len=HOSTILE, save_path=HOSTILE)
-    form._command.value = f"train_sft --pretrain m --dataset d --nonsense '{HOSTILE}' --max_len {HOSTILE!r}"
-    form._fill_button.click()
+    form.paste.text.value = f"train_sft --pretrain m --dataset d --nonsense '{HOSTILE}' --max_len {HOSTILE!r}"
+    form.paste.use_button.click()
     pages = [row.children[1].value for row in form.rows.values()]
-    pages += [form._status.value, form._figures.value, form._code.value, form._pasted.value, form._hint.value]
+    pages += [
+        form._status.value,
+        form._figures.value,
+        form.export.code.value,
+        form.paste.said.value,
+        form.paste.about.value,
+    ]
     assert not any("<img" in page for page in pages)
     assert any("&lt;img" in page for page in pages)
 
@@ -257,28 +252,185 @@ def test_paths_are_offered_as_one_types(form, tmp_path, monkeypatch):
 # a pasted command
 
 
+def paste(form, text):
+    form.paste.text.value = text
+
+
 def test_the_seed_script_fills_the_form(form):
-    form._command.value = SEED_SCRIPT
-    form._fill_button.click()
+    paste(form, SEED_SCRIPT)
+    assert "--max_samples" in form.paste.about.value and "drawn with the seed" in form.paste.about.value
+    form.paste.use_button.click()
     assert form.config == sk.SFTConfig.from_command(SEED_SCRIPT)
-    assert "sft-stop" not in form._pasted.value and "taken over" in form._pasted.value
+    assert "sft-stop" not in form.paste.said.value and "taken over" in form.paste.said.value
+
+
+def test_what_was_pasted_is_taken_back_by_a_click(form):
+    enter(form, max_len="99", lora_rank="4")
+    before = form.settings
+    paste(form, SEED_SCRIPT)
+    assert form.settings == before, "reading alone changes nothing"
+    form.paste.use_button.click()
+    assert form.settings["lora_rank"] == 0, "what the command leaves out is at its default"
+    form.paste.undo_button.click()
+    assert form.settings == before and form.paste.undo_button.disabled
 
 
 def test_flags_without_a_setting_are_named_and_faults_shown(form):
-    form._command.value = (
-        "openrlhf.cli.train_sft --pretrain m --dataset d --use_wandb x --zero_stage 3 --max_len 2"
+    paste(
+        form, "openrlhf.cli.train_sft --pretrain m --dataset d --use_wandb s3cret --zero_stage 3 --max_len 2"
     )
-    form._fill_button.click()
-    assert "--use_wandb" in form._pasted.value and "max_len" in form._pasted.value
+    form.paste.use_button.click()
+    assert "--use_wandb" in form.paste.said.value and "max_len" in form.paste.said.value
     assert form.settings["zero_stage"] == 3 and form.settings["pretrain"] == "m"
     assert "max_len" in fields(form, "stop")
 
 
-def test_an_unknown_flag_changes_nothing(form):
+def test_a_pasted_key_does_not_stay_on_the_page(form):
+    paste(
+        form,
+        "WANDB_API_KEY=s3cret train_sft --pretrain m --dataset d --use_wandb s3cret --hub_token='s3cret x'",
+    )
+    form.paste.use_button.click()
+    pages = (form.paste.text.value, form.paste.about.value, form.paste.said.value, str(form.settings))
+    assert not any("s3cret" in page for page in pages) and "WANDB_API_KEY" in form.paste.about.value
+
+
+def test_an_unknown_flag_is_named_and_the_others_are_taken(form):
+    paste(form, "openrlhf.cli.train_sft --pretrain m --datast d --max_len 77")
+    assert "--datast" in form.paste.said.value and "--dataset?" in form.paste.said.value
+    form.paste.use_button.click()
+    assert form.settings["max_len"] == 77
+
+
+def test_what_is_no_command_cannot_be_used(form):
     before = form.settings
-    form._command.value = "openrlhf.cli.train_sft --pretrain m --datast d"
-    form._fill_button.click()
-    assert form.settings == before and "--datast" in form._pasted.value
+    paste(form, "good morning")
+    assert form.paste.use_button.disabled and "no launch command" in form.paste.said.value
+    form.paste.use()
+    assert form.settings == before
+    paste(form, "")
+    assert form.paste.said.value == "" and form.paste.about.value == ""
+
+
+# code and commands
+
+
+def test_settings_are_written_for_other_programs(form):
+    written = {}
+    for kind in form.export.kind.options:
+        form.export.kind.value = kind[1]
+        written[kind[1]] = form.export.text().text
+        assert escape(written[kind[1]]) in form.export.code.value and "sft-copy" in form.export.code.value
+    assert eval(written["python"], {"sk": sk}) == form.config
+    assert sk.SFTConfig.from_yaml(written["yaml"]) == form.config
+    for kind in ("sftkit", "openrlhf"):
+        assert sk.SFTConfig.from_command(written[kind]) == form.config
+    compile(written["trl_python"], "trl.py", "exec")
+
+
+def test_openrlhfs_version_and_what_it_cannot_say(form):
+    enter(form, task_key="kind")
+    form.export.kind.value, form.export.version.value = "openrlhf", "0.8.9"
+    assert (
+        "--micro_train_batch_size" in form.export.code.value
+        and "task_key=&#x27;kind&#x27;" in form.export.code.value
+    )
+    form.export.version.value = "0.11"
+    assert "--train.micro_batch_size" in form.export.code.value
+    enter(form, max_len="many")
+    assert "no code yet" in form.export.code.value
+
+
+# undo
+
+
+def test_edits_are_undone_and_redone(form):
+    enter(form, max_len="99")
+    enter(form, max_len="100", lora_rank="2")
+    form._undo.click()  # of one row: tests have no pause in which two edits would be one step
+    form._undo.click()
+    assert (form.settings["max_len"], form.settings["lora_rank"]) == (99, 0)
+    form._redo.click()
+    form._redo.click()
+    assert (form.settings["max_len"], form.settings["lora_rank"]) == (100, 2) and form._redo.disabled
+    form._undo.click()
+    enter(form, max_len="5000")
+    assert form._redo.disabled, "a new edit leaves nothing to redo"
+    for _ in range(9):
+        form.undo()
+    assert form._undo.disabled
+
+
+def test_a_fix_is_one_step_back(form):
+    enter(form, train_batch_size="20")
+    form.rows["train_batch_size"].children[2].click()
+    form._undo.click()
+    assert form.rows["train_batch_size"].input.value == "20"
+
+
+def test_a_template_keeps_its_blanks_and_line_breaks(form):
+    for text in ("Q: {}\nA: ", "{}", " {} ", "a\\n{}"):
+        form.fill({"input_template": text})
+        assert form.settings["input_template"] == text
+        assert "\n" not in form.rows["input_template"].input.value
+
+
+# dry run
+
+
+class Told:
+    title, explanation = "Out of memory", "The card is full."
+    fixes = (Finding("warn", "micro_train_batch_size", "smaller", {"micro_train_batch_size": 1}, "Set 1"),)
+
+
+RESULT = DryRun(
+    1500.0, 0.0, 16000.0, (1500.0,), 0.25, 0.5, 40, 130.0, 9000, 1234.0, 2 * 10**9, "a <b> card", 1
+)
+
+
+def test_a_dry_run_shows_what_the_run_will_need(form, monkeypatch):
+    asked = []
+    monkeypatch.setattr(dry_run, "dry_run", lambda config, *rest, **more: asked.append(config) or RESULT)
+    form._dry.click()
+    page = form.rehearsal._page.value
+    assert asked == [form.config] and "1.5 of 16 GB" in page and "40 steps" in page and "2 minutes" in page
+    assert "2 GB" in page and "a &lt;b&gt; card" in page and not form._dry.disabled
+    enter(form, max_len="64")
+    assert "of other settings" in form.rehearsal._page.value
+
+
+def test_a_dry_run_that_fails_says_why_and_how_to_mend_it(form, monkeypatch):
+    def fail(*_args, **_more):
+        raise DryRunError(f"The dry run failed: {HOSTILE}", Told())
+
+    monkeypatch.setattr(dry_run, "dry_run", fail)
+    form._dry.click()
+    assert "Out of memory" in form.rehearsal._page.value and "<img" not in form.rehearsal._page.value
+    form.rehearsal._fixes.children[0].click()
+    assert form.settings["micro_train_batch_size"] == 1
+
+
+def test_a_dry_run_is_followed_and_cancelled(settings, tmp_path, monkeypatch):
+    def slow(config, runs_dir, *, progress, cancel):
+        progress("step 1 of 3")
+        assert cancel.wait(10)
+        raise DryRunError("The dry run was cancelled.")
+
+    monkeypatch.setattr(dry_run, "dry_run", slow)
+
+    async def in_a_kernel():
+        form = LaunchForm(settings, tmp_path, lang="en")
+        form._dry.click()
+        while "step 1 of 3" not in form.rehearsal._page.value:
+            await asyncio.sleep(0.01)
+        assert form._dry.disabled and form.rehearsal.cancel_button in form.rehearsal.children
+        form.rehearsal.cancel_button.click()
+        while form.rehearsal.running:
+            await asyncio.sleep(0.01)
+        return form
+
+    form = asyncio.run(asyncio.wait_for(in_a_kernel(), 20))
+    assert "was cancelled" in form.rehearsal._page.value and not form._dry.disabled
 
 
 # launching
@@ -288,6 +440,15 @@ def end(run):
     run.wait(20)
     if not run.status.ended or run.is_alive:
         run.kill()
+
+
+def test_a_run_may_wait_for_its_devices(form, monkeypatch):
+    asked = []
+    monkeypatch.setattr(launch_form, "launch", lambda config, runs_dir, queue: asked.append(queue) or 1 / 0)
+    form._button.click()
+    form.queue.value = True
+    form._button.click()
+    assert asked == [False, True]
 
 
 def test_launch_starts_a_run_and_shows_its_monitor(form, fake_worker):
@@ -320,7 +481,7 @@ def test_launch_with_faults_raises_and_starts_nothing(form, fake_worker):
 
 
 def test_what_stops_the_launch_itself_is_said_beside_the_field(form, monkeypatch):
-    def refuse(config, runs_dir):
+    def refuse(config, runs_dir, queue):
         raise sk.LaunchError("Not launched", [Finding("stop", "dataset", "It was just deleted.")])
 
     monkeypatch.setattr(launch_form, "launch", refuse)
@@ -330,7 +491,7 @@ def test_what_stops_the_launch_itself_is_said_beside_the_field(form, monkeypatch
 
 
 def test_any_other_error_is_shown_under_the_form(form, monkeypatch):
-    def break_down(config, runs_dir):
+    def break_down(config, runs_dir, queue):
         raise OSError("disk on fire")
 
     monkeypatch.setattr(launch_form, "launch", break_down)
@@ -344,14 +505,16 @@ def test_any_other_error_is_shown_under_the_form(form, monkeypatch):
 def test_in_a_kernel_checks_wait_for_a_pause_and_run_in_a_thread(settings, tmp_path, monkeypatch):
     calls, loop_lives = [], threading.Event()
 
-    def slow(config, runs_dir):
+    def slow(config, runs_dir, tier=None):
+        if tier == "instant":
+            return []
         calls.append((threading.current_thread() is threading.main_thread(), config["max_len"]))
         in_time = loop_lives.wait(10)  # the loop can only go on if the check does not hold it
         return [
             Finding("stop", "max_len", f"{config['max_len']} it is" if in_time else "the loop stood still")
         ]
 
-    monkeypatch.setattr(launch_form, "preflight", slow)
+    monkeypatch.setattr(form_check, "preflight", slow)
     monkeypatch.setattr(launch_form, "TYPING", 0.1)
 
     async def type_in():
@@ -398,11 +561,11 @@ def test_a_click_and_a_cell_that_come_together_make_one_run(settings, tmp_path, 
 
 
 def test_an_answer_to_an_older_question_is_dropped(settings, tmp_path, monkeypatch):
-    def slower_when_smaller(config, runs_dir):
+    def slower_when_smaller(config, runs_dir, tier=None):
         time.sleep(0.3 if config["max_len"] == 64 else 0.01)
         return [Finding("warn", "max_len", f"{config['max_len']} it is")]
 
-    monkeypatch.setattr(launch_form, "preflight", slower_when_smaller)
+    monkeypatch.setattr(form_check, "preflight", slower_when_smaller)
     monkeypatch.setattr(launch_form, "TYPING", 0.0)
 
     async def type_in():
@@ -417,11 +580,47 @@ def test_an_answer_to_an_older_question_is_dropped(settings, tmp_path, monkeypat
     assert "128 it is" in beside(asyncio.run(type_in()), "max_len")
 
 
+def test_what_is_said_at_once_does_not_wait_and_nothing_flickers(settings, tmp_path, monkeypatch):
+    go, shown = threading.Event(), []
+
+    def look(config, runs_dir, tier=None):
+        quick = Finding("warn", "seed", f"quick {config['seed']}")
+        if tier == "instant":
+            return [quick]
+        go.wait(10)
+        return [quick, Finding("warn", "pretrain", "slow"), Finding("warn", "seed", f"slow {config['seed']}")]
+
+    monkeypatch.setattr(form_check, "preflight", look)
+    monkeypatch.setattr(launch_form, "TYPING", 0.0)
+
+    async def until(words):
+        while [finding.message for finding in form.findings] != words:
+            await asyncio.sleep(0.01)
+        shown.append((form._status.value, form._style.seen))
+
+    async def type_in():
+        nonlocal form
+        form = LaunchForm(settings, tmp_path, lang="en")
+        await until(["quick 42"])
+        go.set()
+        await until(["quick 42", "slow", "slow 42"])
+        go.clear()
+        enter(form, seed="7")
+        await until(["quick 7", "slow"])  # of what has changed only what is known of it now
+        go.set()
+        await until(["quick 7", "slow", "slow 7"])
+
+    form = None
+    asyncio.run(asyncio.wait_for(type_in(), 20))
+    assert ["Checking" in status for status, _ in shown] == [True, False, True, False]
+    assert [seen for _, seen in shown] == [0, 1, 1, 2], "the page waits until the last word on what was typed"
+
+
 def test_a_check_that_breaks_is_shown(settings, tmp_path, monkeypatch):
-    def broken(config, runs_dir):
+    def broken(config, runs_dir, tier=None):
         raise RuntimeError("no such luck")
 
-    monkeypatch.setattr(launch_form, "preflight", broken)
+    monkeypatch.setattr(form_check, "preflight", broken)
     assert LaunchForm(settings, tmp_path).errors.messages == ["RuntimeError: no such luck"]
 
 
