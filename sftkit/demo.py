@@ -97,10 +97,7 @@ def show_findings(findings: list[Finding], console: Console) -> None:
     """Prints preflight's findings; raises `LaunchError` when one of them stops the run."""
     style = {"stop": "bold red", "warn": "yellow", "inform": "dim"}
     for finding in findings:
-        where = f"{finding.field}: " if finding.field else ""
-        console.print(
-            f"{finding.level:>6}  {where}{finding.message}", style=style[finding.level], markup=False
-        )
+        console.print(f"{finding.level:>6}  {finding}", style=style[finding.level], markup=False)
     stops = [finding for finding in findings if finding.level == "stop"]
     if stops:
         count = "One finding stops" if len(stops) == 1 else f"{len(stops)} findings stop"

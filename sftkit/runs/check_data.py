@@ -88,14 +88,15 @@ def _empty(field: str, split: Split, source: Seen, examples: list[Example]) -> I
             continue
         everywhere = len(empty) == len(examples)
         effect = "it trains nothing" if what == "answer" else "the answer is taught to no question"
-        count = "every row" if everywhere else f"{len(empty)} of {len(examples)} rows"
+        some = f"{len(empty)} of {len(examples)} rows {'has' if len(empty) == 1 else 'have'}"
+        count = "every row has" if everywhere else some
         level = "stop" if everywhere and what == "answer" else "warn"
         first = split.name_of(empty[0])
         filled = [{name: value for name, value in row.items() if value} for row in source.rows[:1000]]
         fix = proposed_mapping(filled) if everywhere else {}
         if fix == {name: getattr(split.config, name) for name in fix}:
             fix = {}
-        yield Finding(level, field, f"{count} has an empty {what} (the first: {first}): {effect}.", fix, _label(fix))  # fmt: skip
+        yield Finding(level, field, f"{count} an empty {what} (the first: {first}): {effect}.", fix, _label(fix))  # fmt: skip
 
 
 @check("tokenizer")

@@ -62,7 +62,7 @@ def batch_and_steps(look: Look) -> Iterator[Finding]:
         total = an_epoch * config.max_epochs
         warm = 0 if config.lr_scheduler == "constant" else math.ceil(config.lr_warmup_ratio * total)
         about = "" if look.train.whole else "about "
-        yield Finding("inform", "max_epochs", f"{about}{an_epoch:,} steps an epoch, {total:,} in all, {warm:,} of them warm-up.")  # fmt: skip
+        yield Finding("inform", "max_epochs", f"{about}{an_epoch:,} step{'s' if an_epoch > 1 else ''} an epoch, {total:,} in all, {warm:,} of them warm-up.")  # fmt: skip
 
 
 # A step takes equally long where these are the same: what is learned, and from what, does not matter.

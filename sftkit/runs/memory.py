@@ -139,7 +139,7 @@ def estimate(config: SFTConfig, shape: Shape, micro: Micro, *, gpu: bool) -> Est
         "activations": round(activations * FRAGMENTS),
         "logits": _logits(config, shape, micro),
         "buffers": _buffers(config, shape),
-        "program": CONTEXT,
+        "libraries": CONTEXT,
     }
     return Estimate(parts, host)
 

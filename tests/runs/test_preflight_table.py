@@ -177,7 +177,7 @@ def test_what_the_instant_tier_remembers_is_what_is_there(world):
     (world / "train.jsonl").unlink()
     assert "There is no file" in rows()[0]
     write(world / "train.jsonl", [{"prompt": "a", "response": "b"}] * 16)
-    assert "1 steps an epoch" in rows()[0]
+    assert "1 step an epoch" in rows()[0]
 
 
 if __name__ == "__main__":
