@@ -18,7 +18,7 @@ from sftkit.data.encoding import Encoder
 from sftkit.data.packing import Order, sequences
 from sftkit.errors import DataError
 
-PIECE = 64  # rows encoded between two looks at the clock
+PIECE = 128  # rows encoded between two looks at the clock
 UNKNOWN = -1
 
 

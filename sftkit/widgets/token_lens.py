@@ -20,7 +20,7 @@ import anywidget
 import traitlets
 
 from sftkit.config import SFTConfig
-from sftkit.data import encoder
+from sftkit.data import Example, encoder
 from sftkit.data.browsing import Drawn, at_home
 from sftkit.data.plan import Plan
 from sftkit.errors import ConfigError, DataError, Fault, SftkitError
@@ -31,6 +31,7 @@ from sftkit.widgets.labels import label, table
 from sftkit.widgets.token_view import RowView, row_view
 
 SLICE = 0.15  # seconds that one answer may take the kernel
+BLOCK = 256  # rows read between two looks at the clock
 HITS = 200  # rows that a search lists
 AROUND = 40  # characters shown before and after what was searched for
 SPLITS = ("train", "eval")
@@ -200,13 +201,18 @@ class TokenLens(anywidget.AnyWidget):
         """Hits from row `first` on, until `limit` or the time is up, and the row to go on with."""
         drawn, wanted, hits = drawn or self.drawn, text.casefold(), []
         until = time.monotonic() + seconds
-        for number in range(first, len(drawn) if wanted else first):
-            if len(hits) >= limit or (number > first and time.monotonic() > until):
-                return hits, number
-            if (hit := _hit(drawn, number, wanted)) is not None:
-                source, row = drawn.place(number)
-                hits.append({"number": number, "source": source, "row": row, **hit})
-        return hits, len(drawn)
+        while wanted and first < len(drawn) and len(hits) < limit:
+            block = range(first, min(first + BLOCK, len(drawn)))
+            candidates = [number for number in block if drawn.may_hold(number, wanted)]
+            found = [(number, _hit(one, wanted)) for number, one in drawn.read(candidates)]
+            for number, hit in found:
+                if hit is not None and len(hits) < limit:
+                    source, row = drawn.place(number)
+                    hits.append({"number": number, "source": source, "row": row, **hit})
+            first = hits[-1]["number"] + 1 if len(hits) == limit else block.stop
+            if time.monotonic() > until:
+                break
+        return hits, first if wanted else len(drawn)
 
     def _step(self, content: dict[str, Any]) -> dict[str, Any]:
         """The layout of a step, of the step that trains a row, or how many rows are still to be measured."""
@@ -266,14 +272,11 @@ def _known(split: str) -> str:
     return split
 
 
-def _hit(drawn: Drawn, number: int, wanted: str) -> dict[str, str] | None:
+def _hit(example: Example | DataError, wanted: str) -> dict[str, str] | None:
     """What stands around `wanted` (in lower case) in a row; None where it is not there, or the row is faulty."""
-    if not drawn.may_hold(number, wanted):
+    if isinstance(example, DataError):
         return None
-    try:
-        text = "\n".join(turn["content"] for turn in drawn.example(number).messages)
-    except DataError:
-        return None
+    text = "\n".join(turn["content"] for turn in example.messages)
     lower = text.casefold()
     at = lower.find(wanted)
     if at < 0:

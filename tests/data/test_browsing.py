@@ -6,6 +6,8 @@ import json
 import time
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from sftkit.config import SFTConfig
@@ -101,6 +103,31 @@ def test_rows_come_in_the_trainers_order(two_sources):
     )
     with pytest.raises(DataError, match="no row 26: train has 25 rows"):
         drawn.place(25)
+
+
+def test_tables_are_read_in_batches(tiny_model, tmp_path):
+    path = tmp_path / "rows.parquet"
+    rows = [{"prompt": f"Add {n} and 1.", "response": str(n + 1)} for n in range(20_000)]
+    pq.write_table(pa.Table.from_pylist(rows), path, row_group_size=100)
+    config = SFTConfig(pretrain=str(tiny_model), dataset=str(path), max_samples=15_000)
+    drawn, read = Drawn(config), read_examples(config)
+    shuffled = np.random.default_rng(0).permutation(15_000)[:3_000]
+    start = time.perf_counter()
+    assert drawn.examples(shuffled) == [read[number] for number in shuffled]
+    assert time.perf_counter() - start < 2
+
+
+def test_a_faulty_row_does_not_hide_its_neighbours(tiny_model, tmp_path):
+    path = tmp_path / "rows.jsonl"
+    path.write_text(
+        '{"prompt": "a", "response": "b"}\nnot json\n{"prompt": [1], "response": "b"}\n{"prompt": "c", "response": "d"}\n'
+    )
+    drawn = Drawn(SFTConfig(pretrain=str(tiny_model), dataset=str(path)))
+    found = dict(drawn.read(range(4)))
+    assert [isinstance(found[number], DataError) for number in range(4)] == [False, True, True, False]
+    assert found[3].row == 4
+    with pytest.raises(DataError, match="row 2"):
+        drawn.examples([3, 1, 2])
 
 
 def test_paths_start_from_the_root(two_sources, tmp_path, monkeypatch):

@@ -174,6 +174,7 @@ def test_a_search_comes_in_pieces(tiny_model, tmp_path, monkeypatch):
     data = write_rows(tmp_path / "rows.jsonl", 300)
     lens = TokenLens(sk.SFTConfig(pretrain=str(tiny_model), dataset=str(data)))
     monkeypatch.setattr("sftkit.widgets.token_lens.SLICE", 0.0)
+    monkeypatch.setattr("sftkit.widgets.token_lens.BLOCK", 40)
     hits, at, pieces = [], 0, 0
     while at < 300:
         reply = asked(lens, kind="search", split="train", text="sum is", **{"from": at})
@@ -184,6 +185,15 @@ def test_a_search_comes_in_pieces(tiny_model, tmp_path, monkeypatch):
     assert [hit["row"] for hit in hits] == [
         n for n, line in enumerate(text, 1) if "sum is" in line
     ] and pieces > 1
+
+
+def test_a_search_ends_at_its_limit_and_goes_on_from_there(tiny_model, tmp_path):
+    data = write_rows(tmp_path / "rows.jsonl", 300)
+    lens = TokenLens(sk.SFTConfig(pretrain=str(tiny_model), dataset=str(data)))
+    every = lens.search("Add", 1_000)
+    assert len(every) == 300 and lens.search("Add", 7) == every[:7]
+    after = lens._search("Add", 0, 7, 9.0)[1]
+    assert after == 7 and lens._search("Add", after, 1, 9.0)[0][0]["row"] == 8
 
 
 def test_steps_are_measured_in_pieces_and_then_laid_out(tiny_model, tiny_rows):
