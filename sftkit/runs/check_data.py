@@ -116,7 +116,7 @@ def tokens_are_trained(look: Look) -> Iterator[Finding]:
             "stop", "max_len" if cut else "dataset", f"None {of} has a token to train on: {_why_idle(cut)}."
         )
     elif idle:
-        yield Finding("warn", "dataset", f"{len(idle)} {of} have no token to train on ({look.train.name_of(idle[0])} for one): {_why_idle(cut)}.")  # fmt: skip
+        yield Finding("warn", "dataset", f"{len(idle)} {of} have no token to train on ({look.train.name_of(idle[0])} for one): {_why_idle(cut)}.", *(_longer(look) if cut else ({}, "")))  # fmt: skip
     if cut:
         level = "warn" if len(cut) > MANY_CUT * len(seen) else "inform"
         yield Finding(level, "max_len", f"{len(cut)} {of} are longer than max_len {look.config.max_len} and are cut; a cut answer is not taught to end.", *_longer(look))  # fmt: skip
