@@ -88,6 +88,18 @@ class Replay:
         """What is not here as it was there, in words: data, model and settings first, then versions and machine."""
         return [*self._other_inputs(), *self._other_surroundings()]
 
+    def unknown(self) -> list[str]:
+        """What the run did not record, so that nobody can tell whether it is the same, in words."""
+        found = [
+            f"what was in {name.replace(': ', ' data ', 1)}"
+            for name, sha256 in self.data.items()
+            if sha256 is None
+        ]
+        if not any(self.model.values()):
+            found.append(f"which files {self.config.pretrain} had")
+        parts = {"the versions": self.versions, "the machine": self.machine, "the data": self.data}
+        return found + [name for name, value in parts.items() if not value]
+
     def _other_inputs(self) -> list[str]:
         """Differences with which it would be another run."""
         config, found = self.placed, []
@@ -158,6 +170,8 @@ class Replay:
                 ")",
                 "for difference in replay.differences():",
                 '    print("differs:", difference)',
+                "for thing in replay.unknown():",
+                '    print("not recorded:", thing)',
                 "again = replay.launch()",
                 "again.wait()",
                 "print(replay.compare(again))",

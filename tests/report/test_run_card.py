@@ -291,5 +291,8 @@ def test_other_versions_machine_model_and_defaults_are_told(real, monkeypatch, t
     told = "\n".join(other.differences())
     for words in ("torch was 1.0 and is ", "gone was 3 and is not installed", "cores was 512 and is ", "the model has another weights", "a setting's default is another one"):  # fmt: skip
         assert words in told
+    assert replay.unknown() == []
+    bare = replace(replay, versions={}, machine={}, model={}, data={"train: owner/name": None})
+    assert bare.unknown() == ["what was in train data owner/name", f"which files {replay.config.pretrain} had", "the versions", "the machine"]  # fmt: skip
     nowhere = replace(replay, config=replay.config.with_(pretrain=str(tmp_path / "none")))
     assert nowhere.differences()[0] == f"there is no model in {tmp_path / 'none'}"
