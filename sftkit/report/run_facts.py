@@ -14,20 +14,11 @@ import pandas as pd
 from sftkit.config import SFTConfig
 from sftkit.errors import SftkitError
 from sftkit.report.scrub import Scrub
+from sftkit.runs.model_card import ABSENT, COUNTS
 from sftkit.runs.replay import Replay
 
-ABSENT = "not recorded"
 SAMPLES = 12  # prompts shown
 LONGEST = 2_000  # characters of a text shown
-COUNTS = {
-    "rows": "rows drawn",
-    "kept": "rows trained on",
-    "nothing_to_train": "rows left out: nothing to train",
-    "truncated": "rows whose answer is cut at max_len",
-    "shortened": "rows without their last turns, which did not fit",
-    "tokens": "tokens in one epoch",
-    "trained_tokens": "trained tokens in one epoch",
-}
 
 
 @dataclass(frozen=True)

@@ -87,8 +87,8 @@ def cells(card, title, number=0):
 
 def test_what_stands_on_it(card):
     assert [section.title for section in card.sections] == ["Data", "Settings", "Loss", "Eval loss by task", "Answers", "Time and memory", "Machine and versions", "Replay"]  # fmt: skip
-    assert cells(card, "Data", 1)["rows left out: nothing to train"] == ("10",)
-    assert cells(card, "Data", 1)["trained tokens in one epoch"] == ("20,000",)
+    assert cells(card, "Data", 1)["rows left out, with nothing to train"] == ("10",)
+    assert cells(card, "Data", 1)["of them trained"] == ("20,000",)
     assert cells(card, "Settings")["learning_rate"][0] == "0.001"
     assert list(cells(card, "Settings"))[:2] == ["pretrain", "dataset"] and "seed" in cells(
         card, "Settings", 1
