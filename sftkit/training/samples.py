@@ -92,6 +92,9 @@ class Sampler:
         return told.tolist()
 
     def _keep(self, answers: list[list[int]]) -> None:
+        earlier, _ = disk.read_lines(self._files.folder / disk.SAMPLES)
+        if any(line.get("step") == self._files.step for line in earlier):
+            return  # a run that goes on from its very last step
         lines = []
         for prompt, new in zip(self._prompts, answers, strict=True):
             said = asking.answer(new, self._ends, self._vocabulary)

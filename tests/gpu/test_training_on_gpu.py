@@ -38,6 +38,22 @@ def test_every_stage_trains_and_exports(tiny_model, rows, tmp_path, zero_stage, 
     losses = run.metrics()["loss"].dropna()
     assert len(losses) == 4 and losses.iloc[-1] < losses.iloc[0]
     assert (run.model_path / "model.safetensors").is_file()
+    first = run.rows_at(1)
+    assert (first["loss"] * first["tokens"]).sum() / first["tokens"].sum() == pytest.approx(
+        losses.iloc[0], abs=1e-6
+    )
+    assert run.samples()["step"].tolist() == [4, 4, 4]
+
+
+def test_a_dry_run_tells_the_memory_of_the_card(tiny_model, rows):
+    config = sk.SFTConfig(
+        pretrain=str(tiny_model), dataset=str(rows), train_batch_size=16, max_len=64, gpus=(0,)
+    )
+    told = sk.dry_run(config)
+    assert (
+        0 < told.peak_memory_mb <= told.reserved_memory_mb < told.device_memory_mb
+        and "CPU" not in told.device
+    )
 
 
 def test_gpu_and_cpu_give_the_same_losses_in_fp32(tiny_model, rows, tmp_path, monkeypatch):

@@ -12,6 +12,9 @@ from safetensors.torch import load_file
 from sftkit.config import SFTConfig
 from sftkit.data import encoder, read_examples
 from sftkit.runs import load_run
+from sftkit.training import dataset, samples
+from sftkit.training.model import load_model
+from sftkit.training.run_files import RunFiles
 from tests.conftest import TrainedRun, train
 
 
@@ -103,3 +106,84 @@ def test_prompts_come_from_the_eval_set_and_a_resumed_run_answers_as_the_whole_o
         file.write('{"step": 4, "prom')
     resumed = train(run.folder, config, resume=True)
     assert answers(resumed) == found
+    again = train(
+        run.folder, config, resume=True
+    )  # from its last step: nothing is left to train, nothing new to say
+    assert answers(again) == found and again.status["state"] == "finished"
+
+
+class Engine:
+    """What a sampler needs of DeepSpeed's engine, around a model of one's own."""
+
+    device = torch.device("cpu")
+
+    def __init__(self, model: torch.nn.Module):
+        self.module = model
+
+    def __call__(self, turn):
+        return self.module(turn)
+
+    def eval(self):
+        self.module.eval()
+
+    def train(self):
+        self.module.train()
+
+    def zero_optimization_partition_weights(self) -> bool:
+        return False
+
+
+@pytest.fixture
+def sampler(config, monkeypatch, tmp_path):
+    """A function that makes a sampler of one rank, after step 2, whose model is changed by `spoil`."""
+    monkeypatch.setattr(samples.dist, "get_rank", lambda: 0)
+
+    def make(spoil=lambda model: None) -> samples.Sampler:
+        files = RunFiles(tmp_path, step=2)
+        loaded = dataset.load(files, config)
+        model = load_model(config, Engine.device, loaded.rows.largest_id)
+        spoil(model)
+        return samples.Sampler(Engine(model), loaded, config, files)
+
+    return make
+
+
+def test_what_takes_too_long_is_cut(sampler, tmp_path, monkeypatch):
+    monkeypatch.setattr(samples, "LIMIT", -1.0)
+    sampler().ask()
+    frame = [
+        json.loads(line) for line in (tmp_path / "samples.jsonl").read_text(encoding="utf-8").splitlines()
+    ]
+    assert [line["tokens"] for line in frame] == [1, 1, 1]
+
+
+def test_a_model_that_cannot_answer_trains_on(sampler, tmp_path, capsys):
+    def spoil(model):
+        model.model.forward = lambda **given: (_ for _ in ()).throw(ValueError("no cache here"))
+
+    asked = sampler(spoil)
+    asked.ask()
+    assert "does not answer while it is trained: ValueError: no cache here" in capsys.readouterr().out
+    assert asked._engine.module.training and not (tmp_path / "samples.jsonl").exists()
+
+
+def test_an_answer_ends_at_its_end_token_while_the_others_go_on(sampler, tmp_path):
+    """A head that prefers the end token for the first prompt only."""
+    asked = sampler()
+    end = min(asked._ends)
+    plain = asked._engine.module._next
+
+    def ends_the_first(turn):
+        logits = plain(turn)
+        logits[0, end] = 1e9
+        return logits
+
+    asked._engine.module._next = ends_the_first
+    asked.ask()
+    lines = [
+        json.loads(line) for line in (tmp_path / "samples.jsonl").read_text(encoding="utf-8").splitlines()
+    ]
+    assert [(line["response"], line["tokens"], line["finish_reason"]) for line in lines[:1]] == [
+        ("", 0, "stop")
+    ]
+    assert [line["tokens"] for line in lines[1:]] == [12, 12]
