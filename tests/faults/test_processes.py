@@ -17,7 +17,7 @@ import pytest
 from jupyter_client.manager import start_new_kernel
 
 from sftkit.runs import load_run, process
-from sftkit.runs.standing import GONE
+from sftkit.runs.standing import DELETED, GONE
 
 
 def ranks(run) -> list[psutil.Process]:
@@ -46,7 +46,7 @@ def nobody_left(pids: list[int], seconds: float = 5.0) -> bool:
 
 
 @pytest.mark.parametrize("rank", [0, 1])
-def test_a_rank_killed_from_outside(fake_launch, rank):
+def test_a_rank_killed_from_outside(fake_launch, rank, beside):
     run = fake_launch(steps=2000, num_processes=2)
     until_running(run)
     group = process.group_members(run.record["pid"])
@@ -57,6 +57,7 @@ def test_a_rank_killed_from_outside(fake_launch, rank):
     assert status.state == "failed"
     assert status.reason == f"rank {rank} was ended by SIGKILL: killed from outside or out of memory"
     assert nobody_left(group)
+    assert run.diagnosis.cause == "killed"
 
 
 def test_a_rank_that_raises(fake_launch):
@@ -116,13 +117,14 @@ def test_a_hung_rank_is_noticed_and_a_suspended_one_named(fake_launch, monkeypat
     assert nobody_left([rank.pid])
 
 
-def test_the_supervisor_killed(fake_launch):
+def test_the_supervisor_killed(fake_launch, beside):
     run = fake_launch(steps=2000, num_processes=2)
     until_running(run)
     group = process.group_members(run.record["pid"])
     os.kill(run.record["pid"], signal.SIGKILL)
     assert nobody_left(group)  # the ranks die with it
     assert (run.status.state, run.status.reason) == ("failed", GONE)
+    assert run.diagnosis.cause == "processes_killed"
     assert json.loads((run.folder / "status.json").read_text())["state"] == "running"
 
 
@@ -145,14 +147,15 @@ def test_a_second_sigterm_ends_at_once(fake_launch):
     assert (status.state, status.reason) == ("failed", "ended by SIGTERM")
 
 
-def test_the_run_folder_deleted(fake_launch):
+def test_the_run_folder_deleted(fake_launch, beside):
     run = fake_launch(steps=2000)
     until_running(run)
     group = process.group_members(run.record["pid"])
     shutil.rmtree(run.folder, ignore_errors=True)
     shutil.rmtree(run.folder, ignore_errors=True)
     assert nobody_left(group)
-    assert run.status.state == "failed"
+    assert (run.status.state, run.status.reason) == ("failed", DELETED)
+    assert run.diagnosis.cause == "folder_deleted"
 
 
 LAUNCH = """
@@ -210,6 +213,7 @@ def test_two_launches_at_the_same_moment_from_two_processes(fake_worker, setting
     runs = [load_run(kernel.communicate()[0].strip()) for kernel in kernels]
     assert len({run.id for run in runs}) == 3
     assert [run.wait(20).state for run in runs] == ["finished"] * 3
+    assert [run.metrics()["step"].tolist() for run in runs] == [[1, 2, 3]] * 3
 
 
 def test_a_folder_has_one_supervisor(fake_launch):
