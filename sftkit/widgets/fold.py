@@ -9,14 +9,19 @@ from ipywidgets import ToggleButton, VBox
 
 
 class Fold(VBox):
-    """`title` as a button, `content` below it while it is open. `opened()` is called whenever it has been opened."""
+    """`title` as a button, `content` below it while it is open. `opened()` is called whenever it has been opened.
 
-    def __init__(self, title: str, content: Any, opened: Callable[[], None] | None = None):
-        self._button = ToggleButton(description=title, icon="caret-right")
+    `late`: the browser builds the content when it is first opened, not before.
+    """
+
+    def __init__(
+        self, title: str, content: Any, opened: Callable[[], None] | None = None, *, late: bool = False
+    ):
+        self._button = ToggleButton(description=title, icon="caret-right", tooltip="")
         self._button.add_class("sft-fold-title")
         self.content, self._opened = content, opened
         content.add_class("sft-hidden")
-        super().__init__([self._button, content])
+        super().__init__([self._button] if late else [self._button, content])
         self.add_class("sft-fold")
         self._button.observe(self._turned, "value")
 
@@ -40,6 +45,8 @@ class Fold(VBox):
 
     def _turned(self, _change: Any) -> None:
         self._button.icon = "caret-down" if self.is_open else "caret-right"
+        if self.is_open:
+            self.children = (self._button, self.content)
         (self.content.remove_class if self.is_open else self.content.add_class)("sft-hidden")
         if self.is_open and self._opened:
             self._opened()
