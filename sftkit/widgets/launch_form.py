@@ -19,7 +19,7 @@ from traitlets import TraitError
 
 from sftkit.config import GROUPS, SFTConfig
 from sftkit.errors import ConfigError, Fault, LaunchError
-from sftkit.runs import Finding, Run, hardware, launch
+from sftkit.runs import Finding, hardware
 from sftkit.widgets.background import Debounced, in_background
 from sftkit.widgets.dry_run_panel import DryRunPanel
 from sftkit.widgets.errors import ErrorRoom, shown
@@ -33,7 +33,16 @@ from sftkit.widgets.setting_rows import PATHS, SettingRow, Shared, fix_button, n
 from sftkit.widgets.style import Style
 
 if TYPE_CHECKING:
+    from sftkit.runs import Run
     from sftkit.widgets.run_monitor import RunMonitor
+
+
+def launch(config: SFTConfig, runs_dir: str | Path, queue: bool) -> Run:
+    """sftkit.runs.launch, imported when it is needed: an open form does without pandas."""
+    from sftkit.runs import launch as start
+
+    return start(config, runs_dir, queue)
+
 
 TYPING = 0.3  # seconds without a key after which what was typed is checked
 
@@ -76,7 +85,7 @@ class LaunchForm(VBox):
         rarer = [row for row in self.rows.values() if not row.common]
         groups = {group: [row for row in rarer if row.group == group] for group in GROUPS}
         self._groups = {group: rows for group, rows in groups.items() if rows}
-        self._folds = {group: Fold("", VBox(rows)) for group, rows in self._groups.items()}
+        self._folds = {group: Fold("", VBox(rows), late=True) for group, rows in self._groups.items()}
         self._title_groups()
         self._style = Style()
         self._hint, self._status, self._figures = HTML(), HTML(), HTML()
@@ -89,7 +98,7 @@ class LaunchForm(VBox):
             self._style,
             self._head(),
             self._hint,
-            Fold(self._("form.paste"), self.paste),
+            Fold(self._("form.paste"), self.paste, late=True),
             HTML(f"<h4>{escape(self._('form.common'))}</h4>"),
             VBox(common),
             *self._folds.values(),
@@ -97,7 +106,7 @@ class LaunchForm(VBox):
             self._general,
             self._launch_row(),
             self.rehearsal,
-            Fold(self._("form.export"), self.export),
+            Fold(self._("form.export"), self.export, late=True),
             self.errors,
             self._below,
         ]

@@ -73,6 +73,9 @@ def test_every_row_stands_once_in_the_form(form):
         for child in getattr(widget, "children", ()):
             yield from below(child)
 
+    assert not set(form._groups["lora"]) & set(below(form)), "what is folded away is built when it is opened"
+    for fold in form._folds.values():
+        fold.is_open = True
     shown = [widget for widget in below(form) if widget in form.rows.values()]
     assert len(shown) == len(form.rows)
 
