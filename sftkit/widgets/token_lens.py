@@ -226,7 +226,11 @@ class TokenLens(anywidget.AnyWidget):
             return {"steps": order.steps, "absent": True}
         laid = plan.layout(step)
         rows = sorted({row for hand in laid for micro in hand for rows in micro for row in rows})
-        places = {row: [*plan.drawn.place(row), int(plan.lengths[row])] for row in rows}
+        losses = worst_rows.at_step(self.run, step)
+        places = {
+            row: [*(place := plan.drawn.place(row)), int(plan.lengths[row]), losses.get(place)]
+            for row in rows
+        }
         return {"step": step, "steps": order.steps, "of": steps, "layout": laid, "rows": places, "per_epoch": order.steps_per_epoch}  # fmt: skip
 
     def _measure(self, content: dict[str, Any]) -> dict[str, Any]:

@@ -64,6 +64,17 @@ def _read(run: Any, name: str) -> pd.DataFrame | None:
     return None if found.empty else found
 
 
+def at_step(run: Any, step: int) -> dict[tuple[str, int], float]:
+    """Source and row -> loss, of the rows that step `step` trained; empty where that is not on record (yet)."""
+    if not hasattr(run, "rows_at"):
+        return {}
+    try:
+        found = run.rows_at(step)
+    except RunError:
+        return {}
+    return dict(zip(zip(found["source"], found["row"].tolist()), found["loss"].tolist()))
+
+
 def score(run: Any, rows: int) -> Any:
     """Start the measurement of up to MEASURED of `rows` rows, in a process of its own: a `Scoring`. Raises `RunError`."""
     if not offered(run)["measured"]:

@@ -297,6 +297,9 @@ def test_a_real_runs_steps_and_losses(tiny_model, tmp_path):
         told = {lens.drawn.place(int(row)) for row in lens.plan.rows_of(step)}
         trained = run.rows_at(step)
         assert told == set(zip(trained["source"], trained["row"]))
+    step, recorded = asked(lens, kind="step", step=2), run.rows_at(2)
+    told = {(source, row): loss for source, row, _, loss in step["rows"].values()}
+    assert told == dict(zip(zip(recorded["source"], recorded["row"]), recorded["loss"]))
     worst = asked(lens, kind="worst", limit=5)
     assert worst["by"] == "last_loss" and worst["of"] == 40 and len(worst["rows"]) == 5
     first = worst["rows"][0]

@@ -104,6 +104,7 @@ class Lens {
     const button = (by: number, text: string, key: string) =>
       h("button", { type: "button", "aria-label": label(key), title: label(key), onclick: () => void this.go(this.number + by) }, text);
     this.place.setAttribute("aria-label", label("lens.go"));
+    this.place.title = `${label("lens.go")} (g)`;
     this.place.addEventListener("change", () => void this.find());
     this.sources.setAttribute("aria-label", label("lens.source"));
     this.sources.addEventListener("change", () => void this.find(1));

@@ -58,7 +58,7 @@ export interface Step {
   per_epoch: number;
   of: number[]; // the steps of the row asked for, one an epoch
   layout: number[][][][]; // rank, micro-batch, sequence, row number
-  rows: Record<string, [source: string, row: number, tokens: number]>;
+  rows: Record<string, [source: string, row: number, tokens: number, loss: number | null]>; // loss: when it was trained
 }
 
 export type Loss = "first_loss" | "last_loss" | "change" | "base_loss" | "tuned_loss" | "gain";

@@ -108,8 +108,9 @@ export class StepPanel {
     const length = rows.reduce((sum, row) => sum + step.rows[row]![2], 0);
     const several = new Set(Object.values(step.rows).map(([source]) => source)).size > 1;
     const bands = rows.map((number) => {
-      const [source, row, tokens] = step.rows[number]!;
-      const name = this.label("lens.band", { row: several ? `${source} · ${row}` : row, tokens });
+      const [source, row, tokens, loss] = step.rows[number]!;
+      const told = { row: several ? `${source} · ${row}` : row, tokens, loss: loss?.toFixed(3) ?? "" };
+      const name = this.label(loss === null ? "lens.band" : "lens.band_loss", told);
       const style = `flex-grow:${tokens}`;
       const attributes = { type: "button", class: "band", style, title: name, "aria-label": name, "aria-current": number === this.current ? "true" : null };
       return h("button", { ...attributes, onclick: () => this.go(number) }, String(row));

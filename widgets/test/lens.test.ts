@@ -47,7 +47,7 @@ class FakeKernel implements Model {
     if (message.kind === "search") return { hits: [{ number: message.from, source: HOSTILE, row: message.from + 1, before: "<b>", match: "x", after: "" }], next: message.from + 10, total: 30 };
     if (message.kind === "measure") return { measured: (this.measured += 15), total: 30 };
     if (message.kind === "step" && this.measured < 30) return { measured: this.measured, total: 30 };
-    if (message.kind === "step") return { step: message.step ?? 4, steps: 9, per_epoch: 5, of: [4, 8], layout: [[[[1, 2], [3]], []]], rows: { 1: ["a", 2, 40], 2: ["b", 3, 50], 3: ["a", 4, 90] } };
+    if (message.kind === "step") return { step: message.step ?? 4, steps: 9, per_epoch: 5, of: [4, 8], layout: [[[[1, 2], [3]], []]], rows: { 1: ["a", 2, 40, 0.5], 2: ["b", 3, 50, null], 3: ["a", 4, 90, null] } };
     if (message.kind === "worst") return { by: message.by ?? "last_loss", columns: ["first_loss", "last_loss"], of: 30, rows: [{ source: HOSTILE, row: 9, tokens: 5, number: 8, first_loss: null, last_loss: 2 }] };
     if (message.kind === "stale") return { stale: [HOSTILE] };
     if (message.kind === "score") this.share = 0.25;
@@ -143,6 +143,7 @@ test("a step is measured first, then shown with a band for each row; a click ope
   expect(kernel.asked.filter((message) => message.kind === "measure")).toHaveLength(2);
   expect(all(".sequence")).toHaveLength(2);
   expect(all(".band").map((band) => band.style.flexGrow)).toEqual(["40", "50", "90"]);
+  expect(all(".band").map((band) => band.title)).toEqual(["lens.band_loss", "lens.band", "lens.band"]);
   expect(all(".free").map((free) => (free as HTMLElement).style.flexGrow)).toEqual(["10", "10"]);
   await press("ArrowRight");
   expect(kernel.asked.at(-1)).toMatchObject({ kind: "step", step: 5 });
