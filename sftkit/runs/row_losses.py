@@ -55,10 +55,9 @@ def row_losses(folder: Path) -> pd.DataFrame:
     times = np.zeros(count, np.int64)
     first, last = np.full(count, np.nan), np.full(count, np.nan)
     for numbers, losses in _parts(steps):
-        fresh, at = np.unique(numbers, return_index=True)
-        new = times[fresh] == 0
-        first[fresh[new]] = losses[at[new]]
-        last[numbers] = losses  # of a row that comes twice, the later one stays
+        new = times[numbers] == 0
+        first[numbers[new][::-1]] = losses[new][::-1]  # of a row that comes twice, what is written last stays
+        last[numbers] = losses
         times += np.bincount(numbers, minlength=count)
     trained = np.flatnonzero(times)
     frame = _named(places, trained)
