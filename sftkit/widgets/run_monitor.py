@@ -68,7 +68,7 @@ class RunMonitor(VBox):
     def _parts(self) -> list[Any]:
         folds = [self._samples_fold, self._log_fold]
         about = [self._head, self._why, self._fixes, self._numbers, self._devices, self.curve]
-        return [Style(), RunStyle(), self._pace, *about, self.buttons, *folds, self.errors, self._below]
+        return [Style(), RunStyle(), self._pace, *about, self.buttons, self.errors, self._below, *folds]
 
     def _make_curve(self) -> Any:
         from sftkit.widgets.loss_curves import LossCurves  # only when it is needed
@@ -150,14 +150,20 @@ class RunMonitor(VBox):
         self._diagnosed = found = seen.diagnosis
         self._why.value = run_page.diagnosis_html(found, self._lang) if found else ""
         fixes = [self._fix_button(fix) for fix in found.fixes if fix.fix] if found else []
+        for button in fixes[:1]:  # the one to try first
+            button.button_style = "primary"
         if found:
             log = Button(description=label("monitor.show_log", self._lang), icon="file-text-o")
-            log.on_click(lambda _button: setattr(self._log_fold, "is_open", True))
+            log.on_click(lambda _button: self._show_log())
             fixes.append(log)
         self._fixes.children = fixes
 
+    def _show_log(self) -> None:
+        self._log_fold.is_open = True
+        self.log_pane.search.focus()  # which brings it into view
+
     def _fix_button(self, fix: Finding) -> Button:
-        button = Button(description=fix.fix_label, tooltip=fix.message, icon="wrench", button_style="primary")
+        button = Button(description=fix.fix_label, tooltip=fix.message, icon="wrench")
         button.on_click(lambda _button: self.mend(fix))
         return button
 
@@ -207,6 +213,8 @@ class RunMonitor(VBox):
         alive = not seen.status.ended
         self._devices.value = run_page.devices_html(self._device_list, self._lang) if alive else ""
         self.curve.show(curve)
+        nothing = seen.status.ended and not seen.figures  # and nothing will come: room for what matters
+        (self.curve.add_class if nothing else self.curve.remove_class)("sft-hidden")
         self.log_pane.show(log)
         self.samples.show(samples)
         self._pace.sent()
