@@ -19,7 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sftkit.config import SFTConfig
-from sftkit.errors import GenerationError, SftkitError
+from sftkit.errors import ConfigError, GenerationError, SftkitError
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 console = Console(highlight=False, markup=False)  # a folder may be called [red]
@@ -44,7 +44,7 @@ def _config(context: typer.Context) -> SFTConfig:
     return SFTConfig.from_command(shlex.join(["launch", *context.args]))
 
 
-def _launched(context: typer.Context, runs_dir: Path):
+def _launched(context: typer.Context, runs_dir: Path, queue: bool = False):
     """The run, once preflight has had its say."""
     from sftkit.demo import show_findings
     from sftkit.runs import launch as start
@@ -52,7 +52,7 @@ def _launched(context: typer.Context, runs_dir: Path):
 
     config = _config(context)
     show_findings(preflight(config, runs_dir), console)
-    return start(config, runs_dir=runs_dir)
+    return start(config, runs_dir=runs_dir, queue=queue)
 
 
 @app.command()
@@ -78,7 +78,13 @@ def train(context: typer.Context, runs_dir: RunsDir = Path("runs")) -> None:
 
 
 @app.command(context_settings=SETTINGS)
-def launch(context: typer.Context, runs_dir: RunsDir = Path("runs")) -> None:
+def launch(
+    context: typer.Context,
+    runs_dir: RunsDir = Path("runs"),
+    queue: Annotated[
+        bool, typer.Option("--queue", help="Wait until no other run of yours uses the same GPUs, or the CPU.")
+    ] = False,
+) -> None:
     """Launch a run and leave it running. Takes every setting as a flag; `sftkit settings` lists them.
 
     On several hosts: --launcher pdsh or manual with --hostfile, or --launcher slurm in a batch script:
@@ -87,7 +93,7 @@ def launch(context: typer.Context, runs_dir: RunsDir = Path("runs")) -> None:
 
     sftkit launch --launcher slurm --num_processes 16 --runs-dir /shared/runs --pretrain … --dataset …
     """
-    run = _launched(context, runs_dir)
+    run = _launched(context, runs_dir, queue)
     console.print(f"{run.folder}\nstop it with a checkpoint: sftkit runs --stop {run.id}", soft_wrap=True)
     if (
         os.environ.get("ENVIRONMENT") == "BATCH" and not sys.stdin.isatty()
@@ -110,43 +116,57 @@ def join(
     raise typer.Exit(start(run_folder.absolute(), node_rank))
 
 
-@app.command()
+@app.command(context_settings=SETTINGS)
 def runs(
+    context: typer.Context,
     runs_dir: RunsDir = Path("runs"),
-    stop: Annotated[str, typer.Option(help="Stop this run with a checkpoint.")] = "",
+    stop: Annotated[
+        str, typer.Option(help="Stop this run with a checkpoint, or take it out of the queue.")
+    ] = "",
+    kill: Annotated[str, typer.Option(help="End this run at once, without a checkpoint.")] = "",
     resume: Annotated[str, typer.Option(help="Go on with this stopped or failed run.")] = "",
+    duplicate: Annotated[
+        str, typer.Option(help="Launch a copy of this run; settings that change follow as flags.")
+    ] = "",
+    delete: Annotated[str, typer.Option(help="Delete this run; asks first.")] = "",
+    why: Annotated[str, typer.Option(help="Say why this run failed, with the raw lines of its log.")] = "",
+    queue: Annotated[
+        bool, typer.Option("--queue", help="Resume or launch when the devices are free.")
+    ] = False,
+    keep_model: Annotated[bool, typer.Option("--keep-model", help="Delete all but the model.")] = False,
+    outside: Annotated[
+        bool, typer.Option("--outside", help="Delete what save_path and ckpt_path put elsewhere, too.")
+    ] = False,
+    sure: Annotated[bool, typer.Option("--yes", help="Delete without asking.")] = False,
 ) -> None:
-    """The runs in a folder with their states; stop or resume one."""
-    from sftkit.runs import list_runs, load_run
+    """The runs in a folder with their states; or stop, kill, resume, copy, delete or explain one."""
+    from sftkit import run_commands as do
+    from sftkit.runs import load_run
 
-    if stop:
-        run = load_run(_one(runs_dir, stop))
-        over = run.status.state if run.status.ended else ""
-        run.stop()
-        done = f"is over: {over}" if over else "will save a checkpoint and stop at its next step"
-        console.print(f"{run.id} {done}", markup=False)
-    if resume:
-        run = load_run(_one(runs_dir, resume)).resume()
-        console.print(f"{run.id} goes on", markup=False)
-    if stop or resume:
-        return
-    frame = list_runs(runs_dir)
-    if frame.empty:
-        console.print(f"no runs in {runs_dir} yet; `sftkit launch` starts one", markup=False)
-        return
-    table = Table("run", "state", "step", "loss", "time", "MB", box=None)
-    for row in frame.itertuples():
-        loss = "" if row.loss != row.loss else f"{row.loss:.4g}"
-        step = f"{row.step}/{row.total_steps or '?'}"
-        cells = (row.id, row.state, step, loss, f"{row.seconds:.0f} s", f"{row.size / 1e6:.0f}")
-        table.add_row(*(Text(cell, overflow="fold") for cell in cells))
-    console.print(table)
+    if context.args and not duplicate:
+        raise ConfigError(
+            f"`sftkit runs` does not know {' '.join(context.args)}; settings go with --duplicate."
+        )
+    for name, act in (
+        (stop, lambda run: do.stop(run, console)),
+        (kill, lambda run: console.print(f"{run.id} {run.kill().state}", soft_wrap=True)),
+        (resume, lambda run: console.print(f"{run.resume(queue).id} goes on", soft_wrap=True)),
+        (duplicate, lambda run: do.duplicate(run, context.args, queue, console)),
+        (delete, lambda run: do.delete(run, keep_model, outside, sure, console)),
+        (why, lambda run: do.why(run, console)),
+    ):
+        if name:
+            act(load_run(_one(runs_dir, name)))
+    if not (stop or kill or resume or duplicate or delete or why):
+        do.show(runs_dir, console)
 
 
 def _one(runs_dir: Path, start: str) -> Path:
     """The run folder of that name, or the only one whose name begins so."""
-    found = [path for path in runs_dir.glob("*/run.json") if path.parent.name.startswith(start)]
-    return found[0].parent if len(found) == 1 else runs_dir / start
+    from sftkit.runs.folder import run_folders
+
+    found = [folder for folder in run_folders(runs_dir) if folder.name.startswith(start)]
+    return found[0] if len(found) == 1 else runs_dir / start
 
 
 @app.command()
@@ -295,7 +315,6 @@ def translate(
     What each flag is, with its traps, goes to standard error; the settings in the form asked for to standard output.
     """
     from sftkit import command
-    from sftkit.errors import ConfigError
 
     found = command.translate(script.read_text(encoding="utf-8") if script else sys.stdin.read())
     if not quiet:
