@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import time
 import traceback
@@ -70,8 +71,10 @@ class RunFiles:
     def append(self, name: str, text: str) -> None:
         """Add whole lines to a file of the run, in one write."""
         if self.rank == 0:
+            left = text.encode()
             with (self.folder / name).open("ab", buffering=0) as file:
-                file.write(text.encode())
+                while left:  # a disk that is nearly full takes a part, and complains at the next
+                    left = left[file.write(left) :]
 
     def _end_trackers(self, state: str) -> None:
         if self._trackers:
@@ -81,8 +84,9 @@ class RunFiles:
         """Drop what was logged and answered after the checkpoint that the run goes on from."""
         for path in (self.folder / disk.METRICS, self.folder / disk.SAMPLES):
             if self.rank == 0 and path.exists():
-                lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-                disk.write_text(path, "".join(line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= step))  # fmt: skip
+                whole = path.read_bytes().split(b"\n")[:-1]  # a last line without its end was cut by a kill
+                kept = [line for line in whole if _step_of(line) <= step]
+                disk.write_text(path, b"".join(line + b"\n" for line in kept).decode())
 
     @property
     def stop_asked(self) -> bool:
@@ -103,3 +107,10 @@ class RunFiles:
             disk.free_reserve(self.folder)
             disk.write_json(self.folder / f"error-rank{self.rank}.json", words)
         self._end_trackers("failed")
+
+
+def _step_of(line: bytes) -> float:
+    """The step of a line; infinite for one that a full disk has cut, so that it is dropped."""
+    (point,) = disk.parse([line]) or [{}]
+    step = point.get("step")
+    return step if isinstance(step, int) else math.inf

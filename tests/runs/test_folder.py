@@ -76,3 +76,54 @@ def test_write_status_keeps_the_steps(tmp_path):
     disk.write_status(tmp_path, "failed", "why")
     told = json.loads((tmp_path / "status.json").read_text())
     assert (told["state"], told["step"], told["total_steps"], told["reason"]) == ("failed", 3, 9, "why")
+
+
+def test_what_cannot_be_written_leaves_no_part(tmp_path, monkeypatch):
+    disk.write_json(tmp_path / "status.json", {"state": "running"})
+
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(disk.os, "replace", full)
+    with pytest.raises(OSError, match="No space"):
+        disk.write_json(tmp_path / "status.json", {"state": "failed"})
+    assert [path.name for path in tmp_path.iterdir()] == ["status.json"]
+    assert disk.read_json(tmp_path / "status.json") == {"state": "running"}
+
+
+def test_room_is_kept_and_given_back(tmp_path):
+    disk.keep_reserve(tmp_path)
+    assert disk.size_of(tmp_path) == disk.RESERVE_BYTES
+    disk.free_reserve(tmp_path)
+    disk.free_reserve(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    disk.keep_reserve(tmp_path / "gone")  # no reason to fail
+    assert not disk.is_full(tmp_path) and not disk.is_full(tmp_path / "gone")
+
+
+def test_sweeping_takes_only_what_is_half(tmp_path):
+    for name in ("checkpoints/.step-4", "checkpoints/step-2", ".model-part", "model"):
+        (tmp_path / name).mkdir(parents=True)
+    disk.sweep(tmp_path)
+    left = sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*"))
+    assert left == ["checkpoints", "checkpoints/step-2", "model"]
+
+
+def test_run_folders_leave_out_what_is_none(tmp_path):
+    for name in ("b", "a", ".deleted-c"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "run.json").write_text("{}")
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "run.json").write_text("{}")
+    assert sorted(path.name for path in disk.run_folders(tmp_path)) == ["a", "b"]
+    assert disk.run_folders(tmp_path / "none") == []
+
+
+def test_sizes_count_links_as_links(tmp_path):
+    (tmp_path / "a").write_bytes(b"x" * 1000)
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "b").write_bytes(b"x" * 500)
+    (tmp_path / "sub" / "up").symlink_to(tmp_path)
+    assert disk.size_of(tmp_path) == 1500 + len(str(tmp_path))
+    words = [disk.size_words(count) for count in (0, 999, 1500, 12_345_678, 5e15)]
+    assert words == ["0 bytes", "999 bytes", "1.5 kB", "12.3 MB", "5e+03 TB"]
