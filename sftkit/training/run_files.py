@@ -111,6 +111,6 @@ class RunFiles:
 
 def _step_of(line: bytes) -> float:
     """The step of a line; infinite for one that a full disk has cut, so that it is dropped."""
-    (point,) = disk.parse([line]) or [{}]
-    step = point.get("step")
+    points = disk.parse([line])
+    step = points[0].get("step") if len(points) == 1 else None
     return step if isinstance(step, int) else math.inf

@@ -15,12 +15,13 @@ def test_a_resumed_run_forgets_what_is_cut_and_what_comes_after(tmp_path):
         '{"step": 2, "eval_loss": 0.30000000000000004}',
         '{"step": 2, "lo{"step": 3}',
         "7",
+        '{"step": 1}, {"step": 2}',
     ]
     lines += ['{"step": "x"}', '{"step": 3, "loss": NaN}', '{"step": 4, "loss": 0.2}']
     (tmp_path / "metrics.jsonl").write_text("\n".join(lines) + '\n{"step": 3, "loss": 0.')
     RunFiles(tmp_path).forget_after(3)
     text = (tmp_path / "metrics.jsonl").read_text()  # what stays, stays byte for byte
-    assert text.splitlines() == [lines[0], lines[1], lines[5]] and text.endswith("\n")
+    assert text.splitlines() == [lines[0], lines[1], lines[6]] and text.endswith("\n")
 
 
 def test_last_words_find_room_on_a_full_disk(tmp_path, monkeypatch):
