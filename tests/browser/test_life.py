@@ -14,7 +14,7 @@ from sftkit.runs import Run
 CELLS = (
     "import sftkit as sk\nfrom pathlib import Path",
     "run = sk.launch(sk.SFTConfig(pretrain='data/tiny-base', dataset='data/train.jsonl', eval_dataset='data/eval.jsonl',\n"
-    "    train_batch_size=8, micro_train_batch_size=8, max_epochs=9, max_len=256, eval_steps=10, save_steps=10,\n"
+    "    train_batch_size=8, micro_train_batch_size=8, max_epochs=9, max_len=256, eval_steps=20, save_steps=20,\n"
     "    learning_rate=5e-4, zero_stage=0, bf16=False))",
     "sk.RunMonitor(next(Path('runs').glob('2*')), lang='en')",
 )  # fmt: skip
@@ -50,6 +50,10 @@ def shown_again(notebook) -> Locator:
 
 @pytest.mark.timeout(400)
 def test_a_run_outlives_kernel_and_jupyterlab_and_obeys_its_buttons(notebook, page, lab, outside):
+    held_out = lab.folder / "data/eval.jsonl"
+    held_out.write_text(
+        "".join(held_out.read_text(encoding="utf-8").splitlines(keepends=True)[:24]), encoding="utf-8"
+    )
     notebook.write(*CELLS, path="test.ipynb")
     notebook.run("import sftkit as sk", until="sk.RunMonitor(")
     monitor = shown_again(notebook)
@@ -73,11 +77,11 @@ def test_a_run_outlives_kernel_and_jupyterlab_and_obeys_its_buttons(notebook, pa
     # JupyterLab is killed: the run goes on while it is away, and is shown when it is there again.
     lab.kill()
     before = run.status.step
-    until(page, lambda: run.status.step > before + 5)
+    until(page, lambda: run.status.step > before + 3)
     lab.start()
     notebook.open("test.ipynb")
     monitor = shown_again(notebook)
-    until(page, lambda: step_shown(monitor) > before + 5)
+    until(page, lambda: step_shown(monitor) > before + 3)
     expect(state).to_have_text("Training")
     assert run.record["pid"] == supervisor and run.status.state == "running"
     notebook.shot("monitor-running", monitor)
