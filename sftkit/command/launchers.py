@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from sftkit.command import shell
+from sftkit.command.others import HIDDEN
 from sftkit.command.translation import Flag
 from sftkit.command.words import of_setting, said
 
@@ -62,7 +63,7 @@ class Launcher:
             self.flags.append(Flag(name, value, "gpus", of_setting("gpus")))
             return
         if SECRET.search(name):
-            value, trap = "•••", said("trap", "secret", self._lang, variable=f": {name}")
+            value, trap = HIDDEN, said("trap", "secret_variable", self._lang)
         self.flags.append(Flag(name, value, None, said("flag", "environment", self._lang), trap))
 
     def _pairs(self, words: list[str]) -> list[tuple[str, list[str]]]:

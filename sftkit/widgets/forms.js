@@ -6,6 +6,7 @@ function guard(el, frames) {
   if (root) {
     root.addEventListener("keydown", keep);
     root.addEventListener("click", copy);
+    root.addEventListener("mouseover", name);
     for (const kind of ["input", "change"]) root.addEventListener(kind, (event) => wait(root, event));
     // Plotly draws 700 pixels wide before it is on the page, and then looks at its box only when the window changes.
     const told = () => window.dispatchEvent(new Event("resize"));
@@ -15,6 +16,13 @@ function guard(el, frames) {
 
 function keep(event) {
   if (!(event.ctrlKey || event.altKey || event.metaKey)) event.stopPropagation();
+}
+
+// Over a whole row: what other programs call its setting, which stands with its help.
+function name(event) {
+  const row = event.target.closest?.(".sft-row");
+  const help = row?.querySelector(".sft-help[title]");
+  if (help && row.title !== help.title) row.title = help.title;
 }
 
 function wait(root, event) {

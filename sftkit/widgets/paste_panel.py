@@ -77,8 +77,6 @@ class PastePanel(VBox):
     def _notes(self, found: Translation) -> list[tuple[str, str]]:
         traps = sum(bool(flag.trap) for flag in found.flags)
         notes = [("inform", self._("form.pasted_sum", flags=len(found.flags), traps=traps))]
-        if found.unknown:
-            notes.append(("stop", self._("form.pasted_unknown", n=len(found.unknown))))
         notes += [("stop", str(fault)) for fault in found.faults]
         if found.unused:
             notes.append(("warn", self._("form.pasted_unused", flags=", ".join(found.unused))))

@@ -64,7 +64,7 @@ class SettingRow(Box):
         self.show([])
 
     def _input(self, field: Any, shared: Shared) -> Any:
-        about = {"description": label(f"field.{self.name}", self._lang), "tooltip": self._called()}
+        about = {"description": label(f"field.{self.name}", self._lang)}
         if self._kind is bool:
             return shared.make(Checkbox, value=bool(self._default), indent=False, **about)
         if choices := _choices(self._kind, field.metadata):
@@ -87,7 +87,8 @@ class SettingRow(Box):
         words = label(f"help.{self.name}", self._lang)
         named = "" if (self._lang or language()) == "en" else f"<code>{self.name}</code> "
         unit = f" <span class='sft-unit'>{escape(label(f'unit.{unit}', self._lang))}</span>" if unit else ""
-        return f"<span class='sft-help'>{named}{escape(words)}{unit}</span>"
+        called = escape(self._called(), quote=True)
+        return f"<span class='sft-help' title='{called}'>{named}{escape(words)}{unit}</span>"
 
     @property
     def empty(self) -> bool:

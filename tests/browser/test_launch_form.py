@@ -55,6 +55,11 @@ def test_the_form(notebook, page, lab, outside):
     assert not {"plotly", "torch", "transformers", "matplotlib"} & set(loaded)
     launch = form.get_by_role("button", name="Launch")
     expect(launch).to_be_enabled(timeout=30_000)
+    form.get_by_label("max_len", exact=True).hover()
+    row = form.locator(".sft-row", has=page.get_by_label("max_len", exact=True))
+    expect(row).to_have_attribute(
+        "title", "max_len · OpenRLHF --max_len; from 0.10.2 --data.max_len · TRL --max_length"
+    )
     notebook.shot("form", form)
     _paste(notebook, form, page)
     _busy(notebook, form, page)

@@ -84,6 +84,7 @@ def test_help_and_unit_stand_beside_every_field(form):
     for name, field in sk.SFTConfig.model_fields.items():
         assert "sft-help" in beside(form, name) and escape(field.description) in beside(form, name)
     assert "tokens" in beside(form, "max_len")
+    assert "OpenRLHF --max_len; from 0.10.2 --data.max_len · TRL --max_length" in beside(form, "max_len")
 
 
 def test_what_goes_in_comes_out(settings, tmp_path):
