@@ -1,7 +1,7 @@
 """What leaves the machine in a report: no secrets, and no more of the machine's paths than is needed.
 
-scrub = Scrub(cwd="/home/ana/project", home="/home/ana")
-scrub("/home/ana/project/data/a.jsonl, key sk-abcdefghijklmnop1234")    # "data/a.jsonl, key …"
+scrub = Scrub(cwd="/Users/ana/project", home="/Users/ana")
+scrub("/Users/ana/project/data/a.jsonl, key sk-abcdefghijklmnop1234")    # "data/a.jsonl, key …"
 """
 
 from __future__ import annotations
