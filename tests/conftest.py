@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -94,6 +95,14 @@ def write_rows(path: Path, count: int, seed: int = 0) -> Path:
             }
             file.write(json.dumps(row, ensure_ascii=False) + "\n")
     return path
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_queue(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Runs of these tests and those of whoever else uses this machine do not see each other."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SFTKIT_QUEUE", str(tmp_path_factory.mktemp("queue") / "line"))
+        yield
 
 
 @pytest.fixture(scope="session")

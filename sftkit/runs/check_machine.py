@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 
-from sftkit.runs import cards, hardware
+from sftkit.runs import cards, hardware, queue
 from sftkit.runs.findings import Finding, check
 from sftkit.runs.look import Look
 
@@ -36,6 +36,19 @@ def gpus_are_free(look: Look) -> Iterator[Finding]:
         fix = {"gpus": free[:count]} if count and len(free) >= count else {}
         label = f"Use GPU {', '.join(map(str, free[:count]))}" if fix else ""
         yield Finding("warn", "gpus", f"GPU {gpu.id} ({gpu.name}) is in use: {gpu.used_mb} of {gpu.memory_mb} MiB taken{by}.", fix, label)  # fmt: skip
+
+
+@check("device")
+def no_other_run_of_ours_is_there(look: Look) -> Iterator[Finding]:
+    if look.config.launcher != "local":
+        return
+    wanted = tuple(f"GPU {card}" for card in look.used_cards) if look.gpus else (queue.CPU,)
+    places = queue.holders(wanted)
+    if not places:
+        return
+    used = ", ".join(device for device in wanted if any(device in place.devices for place in places))
+    runs = ", ".join(place.run + (" (waiting)" if place.waits else "") for place in places)
+    yield Finding("warn", "gpus", f"{used} is used by the run {runs}: both get slower, or run out of memory. To wait for its end, launch with queue=True.")  # fmt: skip
 
 
 def _is_busy(gpu: hardware.GPU) -> bool:

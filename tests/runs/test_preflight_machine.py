@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from sftkit.config import SFTConfig
-from sftkit.runs import cards, check_machine, hardware, look, preflight
+from sftkit.runs import cards, check_machine, hardware, look, preflight, queue
 from tests.runs.provoking import provokes
 from tests.runs.test_preflight import mended, one, settings, world
 
@@ -193,3 +193,20 @@ def test_the_time_of_a_run_like_an_earlier_one(world):
         (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     finding = one("inform", "max_epochs", "tokens a second of the run 20260101-1", max_epochs=100)
     assert "About 44 min, at the 100 tokens a second" in finding.message  # 64 rows of 41 tokens, 100 times
+
+
+@provokes("no_other_run_of_ours_is_there")
+def test_a_run_of_ours_on_the_same_device_is_named(world, smi, tmp_path, monkeypatch):
+    monkeypatch.setenv("SFTKIT_QUEUE", str(tmp_path / "line"))
+    cpu = queue.Ticket("on-the-cpu", tmp_path, ["CPU"], waits=False)
+    found = one("warn", "gpus", "CPU is used by the run on-the-cpu")
+    assert "queue=True" in found.message
+    smi()
+    assert not keys(gpus=[0, 1])
+    first = queue.Ticket("on-a-card", tmp_path, ["GPU 1"], waits=False)
+    second = queue.Ticket("behind-it", tmp_path, ["GPU 1"], waits=True)
+    one("warn", "gpus", "GPU 1 is used by the run on-a-card, behind-it (waiting)", gpus=[0, 1])
+    assert not keys(gpus=[0])
+    for ticket in (cpu, first, second):
+        ticket.leave()
+    assert not keys(gpus=[0, 1])
