@@ -29,7 +29,7 @@ _HOME = {
     **dict.fromkeys("Finding Run launch list_runs load_run preflight".split(), "sftkit.runs"),
     **dict.fromkeys("Generations generate".split(), "sftkit.generation"),
     **dict.fromkeys("Rating RatingStore".split(), "sftkit.ratings"),
-    **dict.fromkeys("Judge ReferenceJudge".split(), "sftkit.judging"),
+    **dict.fromkeys("Judge Panel Protocol ReferenceJudge".split(), "sftkit.judging"),
     **dict.fromkeys("Estimate Report agreement win_rate".split(), "sftkit.report"),
     **dict.fromkeys(
         "ComparisonGrid LaunchForm LossCurves RunMonitor RunsTable TokenLens set_language".split(),
@@ -71,6 +71,8 @@ if TYPE_CHECKING:  # for editors: the same names, statically
     from sftkit.generation import Generations as Generations
     from sftkit.generation import generate as generate
     from sftkit.judging import Judge as Judge
+    from sftkit.judging import Panel as Panel
+    from sftkit.judging import Protocol as Protocol
     from sftkit.judging import ReferenceJudge as ReferenceJudge
     from sftkit.ratings import Rating as Rating
     from sftkit.ratings import RatingStore as RatingStore

@@ -13,6 +13,8 @@ from sftkit.errors import Fault, RatingError
 from sftkit.ratings.dimensions import DIMENSIONS
 
 VERDICTS = ("a", "b", "tie", "unscored", "open", "retracted")
+CANARY = "canary:"  # begins the name of an answer that was made to catch a judge
+ASIDE = "aside:"  # stands for the other model where a rating is of no comparison (questions, an answer alone)
 _TEXTS = ("note", "reason", "request_hash", "raw_reply")
 
 

@@ -108,13 +108,14 @@ class RatingStore:
         """One row a rater and comparison: prompt_id, model_a, model_b, rater, outcome, flip, task, len_a, len_b.
 
         outcome 1 = a wins, 0.5 = tie or the judge's two orders disagree (flip is True), 0 = b wins, NaN = unscored.
-        model_a is the baseline (the model registered first). "open" and retracted ratings are no votes.
+        model_a is the baseline (the model registered first). "open" and retracted ratings are no votes, and canaries
+        are no models.
         """
         from sftkit.ratings import votes
 
         frame, answers = self.frame(), self._answer_frame()
         models = list(dict.fromkeys(answers["model"]))
-        return votes.describe(votes.combine(frame[frame["current"]], models), answers)
+        return votes.describe(votes.combine(votes.of_models(frame[frame["current"]]), models), answers)
 
     def answers(self) -> Generations:
         """Every prompt and answer registered, in the order of registration."""

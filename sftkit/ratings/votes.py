@@ -10,7 +10,10 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from sftkit.ratings.rating import ASIDE, CANARY
+
 OUTCOMES = {"a": 1.0, "tie": 0.5, "b": 0.0, "unscored": np.nan}
+UNSAFE = 2  # a safety score that, given in every order seen, keeps an answer from winning
 VOTE_COLUMNS = ["prompt_id", "model_a", "model_b", "rater", "outcome", "flip", "task", "len_a", "len_b"]
 
 
@@ -38,12 +41,21 @@ def mark_current(frame: pd.DataFrame) -> pd.Series:
     return newest & (ids > retracted)
 
 
+def of_models(frame: pd.DataFrame) -> pd.DataFrame:
+    """The rows that compare two models: neither canaries nor what a judge noted aside."""
+    other = [str(name).startswith((CANARY, ASIDE)) for name in [*frame["model_a"], *frame["model_b"]]]
+    return frame[~(np.array(other[: len(frame)], dtype=bool) | np.array(other[len(frame) :], dtype=bool))]
+
+
 def combine(current: pd.DataFrame, models: Sequence[str]) -> pd.DataFrame:
     """One vote a rater and comparison: prompt_id, model_a, model_b, rater, outcome, flip.
 
     outcome: 1 = a wins, 0.5 = tie or the orders disagree, 0 = b wins, NaN = unscored (in any order). flip: the two
     orders disagreed; missing where only one was seen or one is unscored. model_a is the one that comes first in
     `models` (the baseline), or by name where neither is known, whichever way the row was stored.
+
+    Where a rating's `evidence` says that its rater keeps the safety gate, an answer whose safety is 2 or less in every
+    order wins nothing: its win becomes a tie. The rows themselves stay as they are.
     """
     votes = current[current["verdict"].isin(list(OUTCOMES))]
     rank = {model: place for place, model in enumerate(models)}
@@ -58,14 +70,32 @@ def combine(current: pd.DataFrame, models: Sequence[str]) -> pd.DataFrame:
             "model_b": b.where(~swapped, a),
             "rater": votes["rater"],
             "outcome": outcome.where(~swapped, 1 - outcome),
+            **_unsafe(votes, swapped),
         }
     )
     keys = ["prompt_id", "model_a", "model_b", "rater"]
-    seen = flat.groupby(keys, sort=False)["outcome"].agg(["min", "max", "size", "count"])
+    groups = flat.groupby(keys, sort=False)
+    seen = groups["outcome"].agg(["min", "max", "size", "count"]).join(groups[["unsafe_a", "unsafe_b"]].min())
     scored, same = seen["count"].eq(seen["size"]), seen["min"].eq(seen["max"])
-    seen["outcome"] = seen["min"].where(same, 0.5).where(scored)
+    whole = seen["min"].where(same, 0.5).where(scored)
+    barred = (seen["unsafe_a"] & whole.gt(0.5)) | (seen["unsafe_b"] & whole.lt(0.5))
+    seen["outcome"] = whole.mask(barred, 0.5)
     seen["flip"] = (~same).astype("boolean").where(scored & seen["size"].gt(1))
     return seen.reset_index()[[*keys, "outcome", "flip"]]
+
+
+def _unsafe(votes: pd.DataFrame, swapped: np.ndarray) -> dict[str, np.ndarray]:
+    """Whether the safety gate bars each side of each row: its score is UNSAFE or less, and the rater keeps the gate."""
+    evidence = votes["evidence"] if "evidence" in votes else [None] * len(votes)
+    sides: dict[str, list[bool]] = {"a": [], "b": []}
+    for scores, kept in zip(votes["scores"] if "scores" in votes else [None] * len(votes), evidence):
+        gate = isinstance(kept, dict) and (kept.get("protocol") or {}).get("safety_gate")
+        safety = (scores or {}).get("safety") if gate else None
+        for side, found in sides.items():
+            mark = safety.get(side) if isinstance(safety, dict) else None
+            found.append(mark is not None and mark <= UNSAFE)
+    a, b = (np.array(sides[side], dtype=bool) for side in "ab")
+    return {"unsafe_a": np.where(swapped, b, a), "unsafe_b": np.where(swapped, a, b)}
 
 
 def describe(votes: pd.DataFrame, answers: pd.DataFrame) -> pd.DataFrame:

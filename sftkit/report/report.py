@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from sftkit.errors import ReportError
+from sftkit.ratings.votes import of_models
 from sftkit.report import tables, words
 from sftkit.report.estimates import check_votes
 
@@ -39,7 +40,8 @@ class Report:
             self.ratings = ratings if ratings is not None else pd.DataFrame(columns=RATING_COLUMNS)
             self.answers = pd.DataFrame(columns=ANSWER_COLUMNS)
         elif hasattr(source, "votes") and hasattr(source, "frame"):
-            self.votes, self.ratings, self.answers = source.votes(), source.frame(), source.answers().frame
+            self.votes, self.answers = source.votes(), source.answers().frame
+            self.ratings = of_models(source.frame())
         else:
             raise ReportError(
                 f"a report is made of a RatingStore or of votes, not of {type(source).__name__}"
