@@ -12,12 +12,15 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 from zipfile import BadZipFile
 
 import numpy as np
-import pandas as pd
 
 from sftkit.errors import RunError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 PLACES, RECORDS = "rows.npz", "rows.bin"
 NO_ROW = 2**32 - 1  # fills up the record of a step with fewer rows than `batch`
@@ -76,6 +79,8 @@ def _parts(steps: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
 
 
 def _named(places: dict[str, np.ndarray], numbers: np.ndarray) -> pd.DataFrame:
+    import pandas as pd  # half a second that a training process, which only writes, need not wait for
+
     sources = pd.Categorical.from_codes(places["source"][numbers], pd.Index(places["sources"].tolist(), dtype=object))  # fmt: skip
     return pd.DataFrame(
         {

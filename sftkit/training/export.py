@@ -17,7 +17,6 @@ from sftkit.config import SFTConfig
 from sftkit.data import Encoder
 from sftkit.errors import ConfigError, Fault
 from sftkit.runs import folder as disk
-from sftkit.runs import model_card
 from sftkit.training import communication, lora
 from sftkit.training.engine import compute_dtype
 from sftkit.training.run_files import RunFiles
@@ -118,8 +117,10 @@ def write_tokenizer(folder: Path, encoder: Encoder) -> None:
 
 def _write_card(part: Path, path: Path, files: RunFiles, device: str) -> None:
     """The model card; a README.md that stands at `path` and is not ours stays. No fault in it may cost the model."""
-    (part / model_card.NAME).unlink(missing_ok=True)
     try:
+        from sftkit.runs import model_card  # here: no start waits for it
+
+        (part / model_card.NAME).unlink(missing_ok=True)
         name = model_card.name_for(path)
         if name != model_card.NAME:
             shutil.copyfile(path / model_card.NAME, part / model_card.NAME)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -90,6 +92,12 @@ def test_places_that_cannot_be_read_are_said(run):
     (run.folder / PLACES).write_bytes(b"PK\x03\x04 half of it")
     with pytest.raises(RunError, match=r"rows\.npz cannot be read"):
         run.row_losses()
+
+
+def test_what_the_trainer_writes_with_brings_no_pandas():
+    """Half a second of every start."""
+    code = "import sftkit.runs.row_losses, sys; sys.exit('pandas' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_a_click_on_a_long_curve_is_answered_at_once(tmp_path):
