@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import re
 import signal
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,6 +52,7 @@ class Diagnosis:
     explanation: str
     evidence: str
     fixes: tuple[Finding, ...] = ()
+    values: Mapping[str, str] = field(default_factory=dict)  # what the explanation names, for other languages
 
     def __str__(self) -> str:
         changes = "".join(f"\n  - {fix.fix_label}: {fix.message}" for fix in self.fixes)

@@ -27,6 +27,7 @@ from sftkit.runs import hardware
 CPU = "CPU"
 # A fixed place on this machine's own disk: TMPDIR differs between terminals, and locks on a shared home may not work.
 PLACE_VARIABLE = "SFTKIT_QUEUE"
+LOCAL = Path("/tmp")
 DOOR = ".door"
 DOOR_LIMIT = 5.0  # seconds; whoever holds the door for longer is suspended
 TOUCH_EVERY = 3600.0  # seconds; what is old in /tmp is cleared away on many machines
@@ -126,7 +127,7 @@ def _words(devices: tuple[str, ...], before: list[Place]) -> str:
 
 def _room() -> Path:
     """The folder of the line. Raises OSError when it is not ours alone to write."""
-    room = Path(os.environ.get(PLACE_VARIABLE) or f"/tmp/sftkit-{os.getuid()}")
+    room = Path(os.environ.get(PLACE_VARIABLE) or LOCAL / f"sftkit-{os.getuid()}")
     room.mkdir(mode=0o700, parents=True, exist_ok=True)
     told = room.lstat()
     if not stat.S_ISDIR(told.st_mode) or told.st_uid != os.getuid():

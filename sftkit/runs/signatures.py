@@ -35,6 +35,7 @@ class Signature:
         return re.search(self.pattern, text, re.IGNORECASE)
 
 
+NO_MEMORY = "The processes of the run, or others beside them, took all the memory of this machine (or all that its container may take). Close what else is running, or take one of the changes."
 S = Signature
 # Found in an exception's words or in a log. The first that fits counts: the special ones stand before the general.
 WORDS = (
@@ -49,7 +50,7 @@ WORDS = (
       fixes.smaller_on_disk),
     S("cpu_memory", "The machine ran out of memory",
       r"DefaultCPUAllocator: (?:can't allocate|not enough) memory|std::bad_alloc|Cannot allocate memory|\[Errno 12\]|\bMemoryError\b|ArrayMemoryError|Unable to allocate [\d.]+ \wiB|OOM killer",
-      "The processes of the run, or others beside them, took all the memory of this machine (or all that its container may take). Close what else is running, or take one of the changes.",
+      NO_MEMORY,
       fixes.less_cpu_memory),
     S("port", "The port was taken",
       r"EADDRINUSE|address already in use|\[Errno 98\]|failed to bind to",
@@ -163,7 +164,7 @@ WORDS = (
 # Found in the reason itself: how the processes ended, where nothing else tells why.
 ENDS = (
     S("cpu_memory", "The machine ran out of memory", r"OOM killer",
-      "The system ended a process of the run because this machine's memory was used up. Close what else is running, or take one of the changes.", fixes.less_cpu_memory),
+      NO_MEMORY, fixes.less_cpu_memory),
     S("killed", "A process was killed", r"was ended by SIGKILL",
       "Somebody or something ended it at once: a person (kill -9), a job scheduler at its limit, or a container at its memory limit. Nothing is wrong with the run itself: run.resume() goes on from the last checkpoint. If it happens again at the same point, it is the memory.", fixes.less_cpu_memory),
     S("asked_to_end", "The run was asked to end", r"SIGTERM|SIGINT",
@@ -233,7 +234,7 @@ def _diagnosis(entry: Signature, found: re.Match[str], words: causes.Words, conf
     figures = f" It asked for {groups['asked']} more; of {groups['total']}, {groups['free']} were free." if groups.get("free") else ""  # fmt: skip
     explanation = entry.explanation.format(**groups, gpu_figures=figures)
     mends = fixes.sound(config, entry.wishes(config, found)) if config else ()
-    return Diagnosis(entry.cause, entry.title, explanation, _evidence(entry, words), mends)
+    return Diagnosis(entry.cause, entry.title, explanation, _evidence(entry, words), mends, groups)
 
 
 def _evidence(entry: Signature, words: causes.Words) -> str:

@@ -17,6 +17,7 @@ from sftkit.widgets.background import in_background, on_loop
 from sftkit.widgets.errors import ErrorRoom
 from sftkit.widgets.labels import label
 from sftkit.widgets.setting_rows import Fix, fix_button
+from sftkit.widgets.why import words as words_of
 
 if TYPE_CHECKING:
     from sftkit.runs.dry_run import DryRun
@@ -90,7 +91,7 @@ class DryRunPanel(VBox):
             self._finish(self._note("inform", self._("form.dry_cancelled")), [])
         else:
             cause = error.diagnosis
-            words = f"{cause.title}. {cause.explanation}" if cause else str(error)
+            words = ". ".join(words_of(cause, self._lang)) if cause else str(error)
             details = f"<details><summary>{escape(self._('error.traceback'))}</summary><pre>{escape(str(error))}</pre></details>"  # fmt: skip
             title = f"<b>{escape(self._('form.dry_failed'))}</b>"
             page = (

@@ -10,6 +10,7 @@ from sftkit.runs.causes import Diagnosis
 from sftkit.runs.hardware import Device
 from sftkit.widgets.labels import label
 from sftkit.widgets.run_look import Seen
+from sftkit.widgets.why import words as words_of
 
 FORMS = {
     "loss": ("monitor.loss", "{:.4f}"),
@@ -141,6 +142,7 @@ def _meter(what: str, value: float | None, most: float, words: str, warns: bool)
 
 def diagnosis_html(diagnosis: Diagnosis, lang: str | None = None) -> str:
     """Why the run failed: title, explanation, and the lines of the log that say so."""
+    title, explanation = words_of(diagnosis, lang)
     evidence = escape(diagnosis.evidence.strip())
     lines = (
         f"<details><summary>{escape(label('monitor.evidence', lang))}</summary><pre>{evidence}</pre></details>"
@@ -148,8 +150,8 @@ def diagnosis_html(diagnosis: Diagnosis, lang: str | None = None) -> str:
         else ""
     )
     return (
-        f"<div class='sft-why' role='alert'><b>{escape(diagnosis.title)}</b>"
-        f"<div class='sft-words'>{escape(diagnosis.explanation)}</div>{lines}</div>"
+        f"<div class='sft-why' role='alert'><b>{escape(title)}</b>"
+        f"<div class='sft-words'>{escape(explanation)}</div>{lines}</div>"
     )
 
 
