@@ -19,10 +19,10 @@ from sftkit.runs import folder as disk
 from sftkit.runs.points import IN, Points, nested
 
 POINTS = 2_000  # most points of a line: more cannot be told apart on a screen
-FEWEST, ALL_LINES = 300, 30_000  # of a line among many; of all lines together
+FEWEST, ALL_LINES = 300, 16_000  # of a line among many; of all lines together
 SMOOTHING = 0.6
 AXES = ("step", "tokens", "seconds")
-SAMPLES = 600  # lines of an unread file that are looked at
+SAMPLES = 400  # lines of an unread file that are looked at
 BY_TASK = "eval_loss_by_task"
 
 XY = tuple[np.ndarray, np.ndarray]

@@ -75,7 +75,7 @@ class Points:
     def read(self, limit: int | None = None) -> bool:
         """Take in what was logged since, at most `limit` bytes (None: all). Whether there is more to take in now.
 
-        With a limit it never waits for another process that is just reading the same file: it takes what that one has
+        A small file, and a small rest of a large one, is taken in whole. With a limit it never waits for another process that is just reading the same file: it takes what that one has
         read. A last line without its end waits for it.
         """
         with self._turn:
@@ -92,7 +92,7 @@ class Points:
                 return False
             if self._mark.cached or (file.st_size > SMALL and self._cache.usable):
                 return self._take_cached(file, limit)
-            return self._take(file, limit)
+            return self._take(file, None if file.st_size <= SMALL else limit)
 
     def sample(self, count: int) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
         """A quick look at what was not read yet: steps and evaluations from `count` evenly spaced places of the file."""
@@ -147,7 +147,9 @@ class Points:
     def _take(self, file: os.stat_result, limit: int | None) -> bool:
         """Parse on from the mark, block by block, and keep each before the next."""
         end, begun = file.st_size, self._mark.offset
-        while self._mark.offset < end and (limit is None or self._mark.offset - begun < limit):
+        while (rest := end - self._mark.offset) > 0 and (
+            limit is None or self._mark.offset - begun < limit or rest <= LINE
+        ):
             block = _block(self.path, self._mark.offset, _size(limit, self._mark.offset - begun))
             if not block:
                 return False  # what is left is half a line

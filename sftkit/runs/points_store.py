@@ -1,6 +1,7 @@
 """Where the columns of points.py lie: in memory, or in files that every reader maps into its memory.
 
-.points/mark.json             how far metrics.jsonl was read, which columns there are; replaced in one stroke after them
+.points/mark.0, mark.1        how far metrics.jsonl was read, which columns there are; written in turns, after the
+                              columns, so that one of the two is whole (replacing a file makes ext4 wait for the disk)
 .points/lock                  whoever appends holds it
 .points/<generation>/…        steps.0, steps.1, …, evals.0, …: a column each, float64 as this machine writes them
 
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import mmap
 import os
 import shutil
 import sys
@@ -22,14 +24,13 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
-from sftkit.runs import folder as disk
-
 FORMAT = f"1-{sys.byteorder}"
 HERE = ".points"  # the cache in the run's folder
+MARKS = ("mark.0", "mark.1")
 ITEM = 8  # bytes of a float64
 
 
@@ -94,7 +95,7 @@ class Files:
     """A table as files, one a column. What lies in them beyond `rows` is of no account: an append that was cut off."""
 
     def __init__(self, stem: Path, rows: int = 0, names: list[str] | None = None, end: int = 0):
-        self.rows, self.names, self.end, self._stem = rows, list(names or []), end, stem
+        self.rows, self.names, self.end, self._stem = rows, list(names or []), end, os.fspath(stem)
         self._mapped: dict[str, np.ndarray] = {}
 
     def column(self, name: str) -> np.ndarray:
@@ -102,10 +103,11 @@ class Files:
             return np.full(self.rows, np.nan)
         if len(self._mapped.get(name, ())) != self.rows:
             try:
-                mapped = np.memmap(self._path(name), np.float64, mode="r", shape=self.rows)
-            except OSError:  # another reader has begun a new generation: the next read() tells
+                with open(self._path(name), "rb") as file:
+                    mapped = mmap.mmap(file.fileno(), self.rows * ITEM, prot=mmap.PROT_READ)
+            except (OSError, ValueError):  # another reader has begun a new generation: the next read() tells
                 return np.full(self.rows, np.nan)
-            self._mapped[name] = mapped.view(np.ndarray)
+            self._mapped[name] = np.frombuffer(mapped, np.float64)
         return self._mapped[name]
 
     def append(self, columns: dict[str, np.ndarray]) -> None:
@@ -128,18 +130,18 @@ class Files:
         """Whether every column holds its rows, and the last of them as it was written."""
         end = 0
         for name in self.names if self.rows else ():
-            with self._path(name).open("rb", buffering=0) as file:
+            with open(self._path(name), "rb", buffering=0) as file:
                 end = zlib.crc32(os.pread(file.fileno(), ITEM, (self.rows - 1) * ITEM), end)
         return end == self.end
 
     def to_disk(self) -> None:
         """Wait until the disk has it all."""
         for name in self.names:
-            with self._path(name).open("rb") as file:
+            with open(self._path(name), "rb") as file:
                 os.fsync(file.fileno())
 
-    def _path(self, name: str) -> Path:
-        return self._stem.with_name(f"{self._stem.name}.{self.names.index(name)}")
+    def _path(self, name: str) -> str:
+        return f"{self._stem}.{self.names.index(name)}"
 
     def _write(self, name: str, row: int, values: np.ndarray) -> None:
         number = os.open(self._path(name), os.O_WRONLY | os.O_CREAT, 0o666)
@@ -158,6 +160,7 @@ class Cache:
     def __init__(self, run: Path):
         self._run = run
         self._found: Path | None = None
+        self._saved = 0
         self.usable = True
 
     @property
@@ -193,13 +196,13 @@ class Cache:
     def mark(self) -> Mark | None:
         """The mark that was saved last, whatever there is of its columns."""
         try:
-            return Mark(**disk.read_json(self.folder / "mark.json")["mark"])
+            return Mark(**self._told()["mark"])
         except (KeyError, TypeError):
             return None
 
     def load(self) -> tuple[Mark, dict[str, Table]] | None:
         """What was saved last; None where there is nothing, or not all of it."""
-        told = disk.read_json(self.folder / "mark.json")
+        told = self._told()
         try:
             mark = Mark(**told["mark"])
             if told["format"] != FORMAT or "/" in mark.cached:
@@ -228,6 +231,24 @@ class Cache:
             for table in tables.values():
                 table.to_disk()
         told = {n: {"rows": t.rows, "names": t.names, "end": t.end} for n, t in tables.items()}
-        disk.write_text(
-            self.folder / "mark.json", json.dumps({"format": FORMAT, "mark": asdict(mark), **told})
-        )
+        self._saved = max(self._saved, self._told().get("saved", 0)) + 1
+        text = json.dumps({"format": FORMAT, "saved": self._saved, "mark": asdict(mark), **told}).encode()
+        number = os.open(self.folder / MARKS[self._saved % 2], os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            line = f"{zlib.crc32(text):08x} ".encode() + text
+            os.pwrite(number, line.ljust(os.fstat(number).st_size), 0)
+        finally:
+            os.close(number)
+
+    def _told(self) -> dict[str, Any]:
+        """The newer of the two marks that is whole; empty where none is."""
+        found: list[dict[str, Any]] = []
+        for name in MARKS:
+            try:
+                with open(self.folder / name, "rb", buffering=0) as file:
+                    checksum, _, text = file.read().rstrip().partition(b" ")
+                if int(checksum, 16) == zlib.crc32(text):
+                    found.append(json.loads(text))
+            except (OSError, ValueError):
+                continue
+        return max(found, key=lambda told: told["saved"], default={})

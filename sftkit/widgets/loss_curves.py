@@ -24,7 +24,6 @@ from sftkit.errors import RunError
 from sftkit.report import curves
 from sftkit.report.lines import SMOOTHING, RunLines, points_each
 from sftkit.runs import Run, load_run
-from sftkit.runs.points import SMALL
 from sftkit.widgets.background import Poll, in_background
 from sftkit.widgets.batch_rows import BatchRows
 from sftkit.widgets.curve_chart import CurveChart
@@ -78,7 +77,7 @@ class LossCurves(VBox):
             _labels={key: label(key, lang) for key in table() if key.startswith("curves.")},
         )
         for lines in self._lines:
-            lines.read(SMALL)
+            lines.read(0)  # what is small, and what is known already
         self._first: Frame | None = self._feed.whole(self.chart.view)
         self.chart.seen = self._page_is_ready
         super().__init__([Style(), self.chart, self.errors])

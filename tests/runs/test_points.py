@@ -6,6 +6,7 @@ import json
 import multiprocessing
 import os
 import shutil
+import zlib
 
 import numpy as np
 import pytest
@@ -74,7 +75,7 @@ def test_both_kinds_of_lines(folder, kept):
     ]
     places = {"in memory": None, "in the run's folder": folder / ".points"}
     place = places.get(kept, next((folder.parent / "home").glob("sftkit/points/*"), None))
-    assert (place is None) == (kept == "in memory") and (place is None or (place / "mark.json").is_file())
+    assert (place is None) == (kept == "in memory") and (place is None or (place / "mark.1").is_file())
 
 
 def test_a_line_with_both_and_lines_with_neither(folder, kept):
@@ -171,27 +172,47 @@ def test_the_cache_is_used_and_goes_on(folder, cached, monkeypatch):
     assert len(parsed) == 1
 
 
-@pytest.mark.parametrize("harm", ["mark", "column cut", "column gone", "last value", "format", "junk"])
+@pytest.mark.parametrize("harm", ["marks", "column cut", "column gone", "last value", "format", "junk"])
 def test_a_damaged_cache_is_made_anew(folder, cached, harm):
     log(folder, line(1) + line(2))
     Points(folder).read()
     column = next((folder / ".points").glob("*/steps.2"))
-    mark = folder / ".points/mark.json"
-    if harm == "mark":
-        mark.write_text('{"format": ')
+    marks = [folder / ".points" / name for name in ("mark.0", "mark.1")]
+    if harm == "marks":
+        for mark in marks:
+            mark.write_text('0000 {"format": ')
     elif harm == "column cut":
         column.write_bytes(column.read_bytes()[:8])
     elif harm == "column gone":
         column.unlink()
     elif harm == "last value":  # a power cut: the mark was on the disk, the values were not
         column.write_bytes(column.read_bytes()[:8] + bytes(8))
-    elif harm == "format":
-        mark.write_text(mark.read_text().replace('"format": "', '"format": "0'))
     else:
-        mark.write_text('{"mark": {"file": 1, "bogus": []}}')
+        for mark in marks:
+            told = (
+                mark.read_text()[9:].replace('"format": "', '"format": "0')
+                if harm == "format"
+                else '{"saved": 1}'
+            )
+            mark.write_text(f"{zlib.crc32(told.encode()):08x} {told}")
     points = Points(folder)
     points.read()
     assert points.steps.column("loss").tolist() == [1, 0.5] and steps(points) == [1, 2]
+
+
+def test_a_mark_that_was_half_written_leaves_the_one_before(folder, cached, monkeypatch):
+    points = Points(folder)
+    for step in (1, 2, 3):
+        log(folder, line(step))
+        points.read()
+    newest = max((folder / ".points").glob("mark.*"), key=lambda path: path.read_text().split('"saved": ')[1])
+    newest.write_bytes(newest.read_bytes()[:50])
+    parsed = []
+    real = module._columns
+    monkeypatch.setattr(module, "_columns", lambda block: parsed.append(block.decode()) or real(block))
+    again = Points(folder)
+    again.read()
+    assert steps(again) == [1, 2, 3] and parsed == [line(3)]
 
 
 def test_an_append_that_was_cut_off_is_written_over(folder, cached, monkeypatch):
@@ -257,7 +278,8 @@ def test_large_blocks_by_arrow_equal_those_line_by_line(folder, monkeypatch):
 
 
 def test_in_pieces_with_a_sample_of_the_rest(folder, cached, monkeypatch):
-    monkeypatch.setattr(module, "BLOCK", 4_000)
+    for name in ("BLOCK", "LINE"):
+        monkeypatch.setattr(module, name, 4_000)
     log(folder, "".join(line(step) for step in range(1, 1_001)))
     points = Points(folder)
     sampled, _ = points.sample(50)

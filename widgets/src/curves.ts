@@ -36,6 +36,8 @@ class Curves {
   private span: [number, number] | null;
   private tasks: string[] = [];
   private timers: Record<string, number> = {};
+  private readonly waiting = new Set<string>(); // timers after which there is something to do
+  private drawn = ""; // the look that is on the page
   private asking = false; // values are on their way
   private pointed: number | null = null;
   private values: Record<string, number>[] = [];
@@ -103,10 +105,20 @@ class Curves {
       this.draw();
       if (this.pointed === null) this.later("values", () => void this.ask(), 250);
     }
-    requestAnimationFrame(() => this.say({ kind: "painted" }));
+    requestAnimationFrame(() => {
+      this.root.dataset.painted = String(message.number);
+      this.say({ kind: "painted" });
+    });
   };
 
+  private get look(): string {
+    const { axis, evals } = this.view;
+    return JSON.stringify([axis, evals, this.model.get("log"), this.span, [...this.hidden], this.lines.last]);
+  }
+
   private draw(): void {
+    if (this.look === this.drawn) return; // twenty runs are half a second's work for a machine without a graphics card
+    this.drawn = this.look;
     const { axis, evals } = this.view;
     const lines = this.lines.shown(this.hidden, evals);
     const words = AXES.find(([name]) => name === axis)![1];
@@ -136,7 +148,7 @@ class Curves {
     log.addEventListener("change", change("log", () => log.checked));
     smoothing.addEventListener("input", () => {
       this.controls.output.value = smoothing.value;
-      this.later("smoothing", change("smoothing", () => Number(smoothing.value)));
+      this.soon("smoothing", change("smoothing", () => Number(smoothing.value)));
     });
     return { axis, log, smoothing, output: h("output", { class: "number" }) };
   }
@@ -185,8 +197,7 @@ class Curves {
 
   private set(values: Record<string, unknown>): void {
     for (const [name, value] of Object.entries(values)) this.model.set(name, value);
-    this.model.save_changes();
-    this.draw();
+    this.model.save_changes(); // `changed` draws
   }
 
   private readonly changed = (): void => {
@@ -200,7 +211,8 @@ class Curves {
 
   private readonly zoomed = (span: [number, number] | null): void => {
     this.span = span;
-    this.later("span", () => this.set({ span: span ?? [] }));
+    this.drawn = this.look; // by the plot itself, from what is here
+    this.soon("span", () => this.set({ span: this.span ?? [] }));
   };
 
   private readonly point = (x: number | null): void => {
@@ -253,6 +265,18 @@ class Curves {
     } catch (error) {
       const words = error instanceof Error && error.message ? error.message : this.label("curves.no_kernel");
       this.panels.replaceChildren(panel([this.setup.names[run]!], h("p", { role: "alert" }, words), this.label, close));
+    }
+  }
+
+  /** Now, or where that was done a moment ago, once after a pause. */
+  private soon(name: string, act: () => void): void {
+    if (this.timers[name]) this.waiting.add(name);
+    else {
+      this.timers[name] = window.setTimeout(() => {
+        delete this.timers[name];
+        if (this.waiting.delete(name)) this.soon(name, act);
+      }, PAUSE_MS);
+      act();
     }
   }
 

@@ -25,7 +25,7 @@ const sorted = (view: View) => [view.axis, view.smoothing, view.span, view.evals
 
 export class Lines {
   private readonly known = new Map<string, Line>();
-  private last = 0;
+  last = 0; // number of the newest frame
 
   /** Take a frame in. Whether it was taken: not when it is older than what is here, or of another view. */
   take(frame: Frame, points: DataView, wished: View): boolean {

@@ -126,7 +126,7 @@ export class Plot {
 
   private scale(): void {
     const [min, max] = this.range;
-    this.plot?.setScale("x", { min, max });
+    this.plot?.setScale("x", { min, max }); // also sets the y axis anew, by what is in sight
   }
 
   private look(span: [number, number] | null): void {
@@ -176,12 +176,12 @@ export class Plot {
 
   private series(line: Line): uPlot.Series {
     const kind = line.part.split("/")[0]!, colour = this.lineColour(line);
-    const many = this.style.colours.length > 1;
+    const runs = this.style.colours.length;
     return {
       facets: [{ scale: "x", auto: false }, { scale: "y", auto: true }],
       stroke: colour,
-      width: kind === "smooth" ? (many ? 1.6 : 2) : 1,
-      alpha: kind === "loss" ? (this.style.colours.length > 6 ? 0.22 : 0.38) : 1,
+      width: kind !== "smooth" || runs > 8 ? 1 : runs > 1 ? 1.6 : 2, // without a graphics card, lines of 1 pixel cost half
+      alpha: kind === "loss" ? (runs > 6 ? 0.22 : 0.38) : 1,
       ...(kind === "eval" ? { dash: [2, 3] } : this.style.dashed[line.run] && kind === "smooth" ? { dash: [7, 4] } : {}),
       ...(kind === "saved" ? { paths: () => null } : {}),
       points: { show: false },
