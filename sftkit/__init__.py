@@ -29,6 +29,7 @@ _HOME = {
     **dict.fromkeys("Finding Run launch list_runs load_run preflight".split(), "sftkit.runs"),
     **dict.fromkeys("Generations generate".split(), "sftkit.generation"),
     **dict.fromkeys("Rating RatingStore".split(), "sftkit.ratings"),
+    **dict.fromkeys("Exam exam".split(), "sftkit.judging.exam"),
     **dict.fromkeys("Judge Panel Protocol ReferenceJudge".split(), "sftkit.judging"),
     **dict.fromkeys("Estimate Report agreement win_rate".split(), "sftkit.report"),
     **dict.fromkeys(
@@ -74,6 +75,8 @@ if TYPE_CHECKING:  # for editors: the same names, statically
     from sftkit.judging import Panel as Panel
     from sftkit.judging import Protocol as Protocol
     from sftkit.judging import ReferenceJudge as ReferenceJudge
+    from sftkit.judging.exam import Exam as Exam
+    from sftkit.judging.exam import exam as exam
     from sftkit.ratings import Rating as Rating
     from sftkit.ratings import RatingStore as RatingStore
     from sftkit.report import Estimate as Estimate

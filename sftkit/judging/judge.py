@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from sftkit.generation.table import Generations
+    from sftkit.judging.exam_result import Exam
     from sftkit.ratings.store import RatingStore
 
 DEFAULT = Protocol()
@@ -131,6 +132,7 @@ class Judge:
         progress: bool = True,
         spend_limit: float | None = None,
         on_progress: Callable[[Progress], None] | None = None,
+        remind: bool = True,
     ) -> pd.DataFrame:
         """Compare every model with the first on every prompt (the first `limit`), by the rules of the protocol.
 
@@ -138,7 +140,8 @@ class Judge:
         the next `rate` goes on from there without paying twice. A call that fails is `unscored` with its reason and
         asked again by the next `rate`. Without a store the ratings are kept in memory only. An interrupt stops like
         `stop()`: calls under way are finished first; a second one does not wait. spend_limit: dollars after which
-        nothing more is asked. on_progress is called in the judge's own thread.
+        nothing more is asked. on_progress is called in the judge's own thread. remind: where progress is shown, say in a
+        line that this judge has not sat its exam, before its first use in this store.
 
         Returns the store's rows of this judge for these comparisons. Raises JudgeError when the judge cannot work at
         all: no key, refused key, unknown model, an endpoint that never answers, a spending limit without a price.
@@ -157,6 +160,8 @@ class Judge:
             )
         store = store if store is not None else RatingStore("sqlite://")
         store.register(answers)
+        if remind and progress and (words := self._reminder(store)):
+            tqdm.write(words)
         # the bar is made here: a notebook shows what its own thread displays
         with tqdm(total=0, unit="call", desc=self.rater, disable=not progress) as bar:
             work = self._work(plan, store, key, spend_limit, _teller(self, bar, on_progress))
@@ -166,6 +171,17 @@ class Judge:
         identities = zip(frame["rater"], frame["prompt_id"], frame["model_a"], frame["model_b"])
         mine = [key in wanted and now for key, now in zip(identities, frame["current"])]
         return frame[np.array(mine, dtype=bool)].reset_index(drop=True)
+
+    def exam(self, store: RatingStore | None = None, **options: Any) -> Exam:
+        """Let this judge sit its admission exam, see exam.exam."""
+        from sftkit.judging.exam import exam
+
+        return exam(self, store, **options)
+
+    def _reminder(self, store: RatingStore) -> str:
+        from sftkit.judging.exam import reminder
+
+        return reminder(self, store)
 
     def stop(self) -> None:
         """End the run under way, from any thread: nothing more is asked, what was asked is stored."""
@@ -234,12 +250,9 @@ class Judge:
         """Comparisons whose questions could not be made; none after a stop, which leaves them for the next run."""
         if asking.progress.stopped:
             return []
-        reason = "questions: the judge made no questions for this prompt, so it was not judged (questions='off' judges without)"
-        return [
-            Rating(rater, prompt_id, a, b, "unscored", reason=reason)
-            for rater, prompt_id, a, b in (c.identity for c in plan.comparisons)
-            if prompt_id in lacking
-        ]
+        failure = Failure("questions", "none were made for this prompt (questions='off' judges without)")
+        left = [c for c in plan.comparisons if c.prompt["prompt_id"] in lacking]
+        return [self._read(call, failure, 0.0) for call in plan.calls({}, left)]
 
     def _plan(self, answers: Generations, limit: int | None) -> Plan:
         return Plan(self.model, self.rater, self.protocol, answers, limit)

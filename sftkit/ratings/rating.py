@@ -15,6 +15,7 @@ from sftkit.ratings.dimensions import DIMENSIONS
 VERDICTS = ("a", "b", "tie", "unscored", "open", "retracted")
 CANARY = "canary:"  # begins the name of an answer that was made to catch a judge
 ASIDE = "aside:"  # stands for the other model where a rating is of no comparison (questions, an answer alone)
+EXAM = "exam:"  # begins the names of the exam's answers and prompts
 _TEXTS = ("note", "reason", "request_hash", "raw_reply")
 
 

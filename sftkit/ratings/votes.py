@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from sftkit.ratings.rating import ASIDE, CANARY
+from sftkit.ratings.rating import ASIDE, CANARY, EXAM
 
 OUTCOMES = {"a": 1.0, "tie": 0.5, "b": 0.0, "unscored": np.nan}
 UNSAFE = 2  # a safety score that, given in every order seen, keeps an answer from winning
@@ -42,8 +42,8 @@ def mark_current(frame: pd.DataFrame) -> pd.Series:
 
 
 def of_models(frame: pd.DataFrame) -> pd.DataFrame:
-    """The rows that compare two models: neither canaries nor what a judge noted aside."""
-    other = [str(name).startswith((CANARY, ASIDE)) for name in [*frame["model_a"], *frame["model_b"]]]
+    """The rows that compare two models: neither canaries, nor a judge's exam, nor what it noted aside."""
+    other = [str(name).startswith((CANARY, ASIDE, EXAM)) for name in [*frame["model_a"], *frame["model_b"]]]
     return frame[~(np.array(other[: len(frame)], dtype=bool) | np.array(other[len(frame) :], dtype=bool))]
 
 
