@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import sftkit as sk
+from sftkit import command
 from sftkit.command.names import NAMES
 from sftkit.config import SFTConfig
 from sftkit.errors import ConfigError
@@ -388,3 +390,24 @@ def test_nonsense_is_refused_in_words(text):
 def test_no_text_breaks_the_reader(text):
     with suppress(ConfigError):
         str(sk.translate(f"train_sft --pretrain m --dataset d {text}"))
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<<a\n" * 20_000,
+        "read x <<EOF\n" * 20_000,
+        "train_sft --pretrain m --dataset d " + "$(" * 20_000,
+        "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(f"{b}: &{b} [{','.join(['*' + a] * 9)}]\n" for a, b in pairwise("abcdefghij")),
+    ],
+)  # fmt: skip
+def test_no_text_keeps_the_form_waiting(text):
+    with suppress(ConfigError):
+        sk.translate(text)
+    command.masked(text)
+
+
+def test_only_the_here_document_with_the_command_is_read():
+    script = "cat > notes.txt <<'EOF'\nnothing --here\nEOF\n" + "train_sft --pretrain m --dataset d <<< x\n"
+    assert SFTConfig.from_command(script).pretrain == "m"

@@ -5,7 +5,8 @@ variables set in the script, arrays, here-documents, pipes and redirections. Not
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from bisect import bisect_right
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from sftkit.errors import ConfigError, Fault
@@ -15,9 +16,7 @@ PROGRAM = re.compile(r"^(?!-).*(train_sft(\.py)?|sft\.py|scripts\.sft)$|^sft$|^l
 OTHER = re.compile(r"^(?!-).*\.py$")
 
 _ASSIGNMENT = re.compile(r"([A-Za-z_]\w*)\+?=(.*)", re.DOTALL)
-_HERE = re.compile(
-    r"^([^\n]*?)<<-?[ \t]*(['\"]?)(\w+)\2[^\n]*\n(.*?)\n[ \t]*\3[ \t]*$", re.DOTALL | re.MULTILINE
-)
+_HERE = re.compile(r"(?<!<)<<-?[ \t]*(['\"]?)(\w+)\1")
 _PROMPT = re.compile(r"(?m)^[ \t]*(```.*$|%%(?:bash|sh|script)\b.*$|(?:!|\$[ \t]|>>>[ \t])[ \t]*)")
 _TOKEN = re.compile(
     r"""(?P<continued>[\\`^][ \t]*\r?\n)
@@ -29,7 +28,7 @@ _TOKEN = re.compile(
     | (?P<substituted>\$\((?:[^()]|\([^()]*\))*\))
     | (?P<variable>\$(?:\w+|[@*#?]|\{[^{}]*\}))
     | (?P<blank>[ \t\r]+)
-    | (?P<end>\n | (?<!\S)(?:\d?>{1,2}(?:&\d)?|&>{1,2}) | && | \|\|? | ;+ | &)
+    | (?P<end>\n | (?<!\S)(?:\d?>{1,2}(?:&\d)?|&>{1,2}|<{1,3}(?=\s|[./\w]*(?:\s|$))) | && | \|\|? | ;+ | &)
     | (?P<plain>[^\s'"\\$;&|\#>()]+ | .)""",
     re.VERBOSE | re.DOTALL,
 )
@@ -63,13 +62,11 @@ def read(text: str, takes_value: Callable[[str], bool]) -> Script:
     """
     script = Script()
     lines: list[Line] = []
-    text = _PROMPT.sub("", text)
-    position = 0
-    for found in _HERE.finditer(text):
-        _scan(text[position : found.start()], script, lines)
-        _here_document(found, script, lines)
-        position = found.end()
-    _scan(text[position:], script, lines)
+    for piece, variable in _pieces(_PROMPT.sub("", text)):
+        if variable is None:
+            _scan(piece, script, lines)
+        else:
+            _here_document(piece, variable, script, lines)
     lines = _joined(lines)
     commands = _commands(lines, PROGRAM, takes_value) or _commands(lines, OTHER, takes_value)
     script.commands = len(commands)
@@ -85,18 +82,39 @@ def read(text: str, takes_value: Callable[[str], bool]) -> Script:
     return script
 
 
-def _here_document(found: re.Match[str], script: Script, lines: list[Line]) -> None:
+def _pieces(text: str) -> Iterator[tuple[str, str | None]]:
+    """The text in pieces: (piece, None), or (a here-document, the variable that `read` puts it into, "" for none)."""
+    rows = text.split("\n")
+    places: dict[str, list[int]] = {}
+    for number, row in enumerate(rows):
+        places.setdefault(row.strip(), []).append(number)
+    begun = number = 0
+    while number < len(rows):
+        found = _HERE.search(rows[number]) if "<<" in rows[number] else None
+        ends = places.get(found[2], []) if found else []
+        after = bisect_right(ends, number)
+        if found and after < len(ends):
+            yield "\n".join(rows[begun:number]), None
+            before = rows[number][: found.start()].split()
+            yield "\n".join(rows[number + 1 : ends[after]]), before[-1] if before[:1] == ["read"] else ""
+            begun = number = ends[after]
+            rows[begun] = ""
+        number += 1
+    yield "\n".join(rows[begun:]), None
+
+
+def _here_document(body: str, variable: str, script: Script, lines: list[Line]) -> None:
     """`read -r -d '' name <<EOF …`, as OpenRLHF's example scripts write it: the body is the variable's words.
 
     The command that uses the variable comes after; the body itself counts as one for scripts cut off before it.
     """
-    body: list[Line] = []
-    _scan(found[4], script, body)
-    words = [word for line in body for word in line.words]
-    before = found[1].split()
-    if before[:1] == ["read"]:
-        script.variables[before[-1]] = words
-    lines.append(Line(words, broken=False))
+    own: list[Line] = []
+    _scan(body, script, own)
+    words = [word for line in own for word in line.words]
+    if variable:
+        script.variables[variable] = words
+    if words:
+        lines.append(Line(words, broken=False))
 
 
 def _joined(lines: list[Line]) -> list[Line]:

@@ -38,6 +38,9 @@ def mapping(text: str) -> dict[str, Any]:
 def load(text: str) -> dict[str, Any]:
     """The mapping in a YAML text. Raises `ConfigError` where it holds none."""
     try:
+        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=_Loader)):
+            # Nine lines of them stand for a thousand million words.
+            raise ConfigError([Fault("", "this YAML has references (*name).", "Write the values out.")])
         found = yaml.load(text, Loader=_Loader)  # a SafeLoader: plain values only
     except yaml.YAMLError as error:
         raise ConfigError([Fault("", f"this is no YAML: {error}", "Look at the line named.")]) from None
