@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 import shlex
 from importlib.util import module_from_spec, spec_from_file_location
@@ -21,6 +22,7 @@ from sftkit.errors import ConfigError
 SPEC = spec_from_file_location("openrlhf_flags", Path(__file__).with_name("openrlhf_flags.py"))
 openrlhf_flags = module_from_spec(SPEC)
 SPEC.loader.exec_module(openrlhf_flags)
+TRL = json.loads(Path(__file__).with_name("trl_fields.json").read_text(encoding="utf-8"))
 VERSIONS = openrlhf_flags.VERSIONS
 WORD = st.text(st.characters(codec="utf-8", exclude_characters="\x00\r,", exclude_categories=["Cs", "Cc"]), min_size=1, max_size=12).map(str.strip).filter(bool)  # fmt: skip
 NUMBER = st.integers(1, 4096)
@@ -184,6 +186,27 @@ def test_trls_command_and_our_comments_give_most_settings_back(config):
         name
     ) in "max_len train_batch_size micro_train_batch_size max_epochs learning_rate bf16 fp16 seed l2".split():
         assert getattr(back.config, name) == getattr(config, name), name
+
+
+@settings(max_examples=200, deadline=None)
+@given(configs())
+def test_trl_has_every_argument_and_flag_that_is_written_for_it(config):
+    tree = ast.parse(trl_python(config).text)
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    chosen = next(call for call in calls if getattr(call.func, "id", "") == "SFTConfig")
+    assert {each.arg for each in chosen.keywords} <= set(TRL["SFTConfig"])
+    text = without_comments(config.to_command("trl")).partition("sft \\\n")[2]
+    flags = re.findall(r"(?m)^   --(\w+)", text) + re.findall(r"(?<= )--(lora_\w+)", text)
+    assert (
+        set(flags) - {"use_peft"} <= {name for names in TRL.values() for name in names}
+        and "output_dir" in flags
+    )
+
+
+def test_trls_flags_are_known():
+    known = set(names.SETTING_OF) | command.reading.others.WITHOUT_SETTING | names.DTYPE
+    there = {name for kind in ("SFTConfig", "ScriptArguments", "ModelConfig") for name in TRL[kind]}
+    assert not there - known
 
 
 def test_an_unknown_target_is_refused():
