@@ -1,6 +1,6 @@
 """Real JupyterLab and a real Chromium for the browser test.
 
-    lab        JupyterLab with folders, settings and a copy of the notebooks and the data of its own
+    lab        JupyterLab, with a folder for this test alone that holds a copy of the notebooks and the data
     page       a browser page; it notes every request that leaves the machine and every error on the page
     notebook   Notebook(page, lab): open, run cells, restart the kernel, take a picture
 
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 import shutil
 import signal
@@ -30,7 +31,7 @@ from urllib.parse import urlparse
 import pytest
 from playwright.sync_api import Page, expect, sync_playwright
 
-from sftkit.runs import hardware
+from sftkit.runs import hardware, load_run
 
 ROOT = Path(__file__).parents[2]
 FLAGS = ("--no-sandbox", "--disable-quic", "--disable-background-networking")
@@ -56,30 +57,30 @@ OPTIONS = (
 
 
 @dataclass
-class Lab:
-    """A JupyterLab: its address, its token, the folder it shows. `start`, `kill` and `start` again, on the same port."""
+class Server:
+    """JupyterLab's process, shared by all tests: it takes seconds to start."""
 
     address: str
     token: str
-    folder: Path
+    root: Path
     command: list[str]
     environment: dict[str, str]
     log: Path
-    server: subprocess.Popen | None = None
+    process: subprocess.Popen | None = None
 
-    def get(self, path: str) -> Any:
-        request = urllib.request.Request(
-            f"{self.address}/{path}", headers={"Authorization": f"token {self.token}"}
-        )
+    def ask(self, path: str, method: str = "GET") -> Any:
+        """What the server answers on its REST interface."""
+        headers = {"Authorization": f"token {self.token}"}
+        request = urllib.request.Request(f"{self.address}/{path}", headers=headers, method=method)
         with urllib.request.urlopen(request, timeout=10) as answer:
-            return json.load(answer)
+            return json.load(answer) if method == "GET" else None
 
     def start(self) -> None:
         """Start the server and wait until it answers."""
         with self.log.open("ab") as log:
-            self.server = subprocess.Popen(
+            self.process = subprocess.Popen(
                 self.command,
-                cwd=self.folder,
+                cwd=self.root,
                 env=self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -87,9 +88,9 @@ class Lab:
                 start_new_session=True,
             )
         deadline = time.monotonic() + START_LIMIT
-        while time.monotonic() < deadline and self.server.poll() is None:
+        while time.monotonic() < deadline and self.process.poll() is None:
             try:
-                self.get("api/status")
+                self.ask("api/status")
                 return
             except OSError:
                 time.sleep(0.1)
@@ -97,23 +98,43 @@ class Lab:
         raise AssertionError(f"JupyterLab did not start:\n{told}")
 
     def kill(self) -> None:
-        """End the server as a crash would; its kernels see that it is gone, and leave."""
-        self.server.kill()
-        self.server.wait(timeout=20)
+        """End it as a crash would; its kernels see that it is gone, and leave."""
+        self.process.kill()
+        self.process.wait(timeout=20)
 
     def end(self) -> None:
-        """The runs first (they would outlive everything else, as they should), then the server with its kernels."""
-        from sftkit.runs import load_run
-
+        """End it with its kernels."""
+        self.process.send_signal(signal.SIGTERM)
         try:
-            for record in (self.folder / "runs").glob("*/run.json"):
-                load_run(record.parent).kill()
-        finally:
-            self.server.send_signal(signal.SIGTERM)
-            try:
-                self.server.wait(timeout=20)
-            except subprocess.TimeoutExpired:
-                os.killpg(self.server.pid, signal.SIGKILL)
+            self.process.wait(timeout=20)
+        except subprocess.TimeoutExpired:
+            os.killpg(self.process.pid, signal.SIGKILL)
+
+
+@dataclass
+class Lab:
+    """JupyterLab as one test has it: `folder` is that test's own. `kill` and `start` are the server's."""
+
+    server: Server
+    folder: Path
+
+    def address_of(self, path: str) -> str:
+        """Where a notebook of this test's folder is opened, in a workspace without anything else."""
+        inside = (self.folder / path).relative_to(self.server.root).as_posix()
+        return f"{self.server.address}/lab/tree/{inside}?token={self.server.token}&reset"
+
+    def kill(self) -> None:
+        self.server.kill()
+
+    def start(self) -> None:
+        self.server.start()
+
+    def end(self) -> None:
+        """End the runs, which would outlive everything else, as they should, then the kernels."""
+        for record in (self.folder / "runs").glob("*/run.json"):
+            load_run(record.parent).kill()
+        for session in self.server.ask("api/sessions"):
+            self.server.ask(f"api/sessions/{session['id']}", "DELETE")
 
 
 @dataclass
@@ -156,33 +177,45 @@ def browser_path() -> str:
     return path
 
 
-@pytest.fixture
-def outside() -> Iterator[Outside]:
+@pytest.fixture(scope="session")
+def proxy() -> Iterator[Outside]:
     with Outside() as proxy:
         yield proxy
 
 
 @pytest.fixture
-def lab(tmp_path: Path, outside: Outside) -> Iterator[Lab]:
-    folder = tmp_path / "sftkit"
-    shutil.copytree(
-        ROOT / "notebooks", folder / "notebooks", ignore=shutil.ignore_patterns(".ipynb_checkpoints")
-    )
-    shutil.copytree(ROOT / "data", folder / "data", ignore=shutil.ignore_patterns("__pycache__"))
+def outside(proxy: Outside) -> Outside:
+    proxy.asked.clear()
+    return proxy
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory, proxy: Outside) -> Iterator[Server]:
+    home = tmp_path_factory.mktemp("lab")
+    (root := home / "root").mkdir()
     token, port = secrets.token_hex(16), hardware.free_port()
-    where = [
-        f"--ServerApp.port={port}",
-        f"--IdentityProvider.token={token}",
-        f"--ServerApp.root_dir={folder}",
-    ]
+    where = [f"--ServerApp.port={port}", f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={root}"]
     command = [sys.executable, "-m", "jupyterlab", *OPTIONS, *where]
-    environment = {**os.environ, **_own_places(tmp_path / "jupyter"), **outside.environment}
-    running = Lab(f"http://127.0.0.1:{port}", token, folder, command, environment, tmp_path / "lab.log")
+    environment = {**os.environ, **_own_places(home / "jupyter"), **proxy.environment}
+    server = Server(f"http://127.0.0.1:{port}", token, root, command, environment, home / "lab.log")
     try:
-        running.start()
-        yield running
+        server.start()
+        yield server
     finally:
-        running.end()
+        server.end()
+
+
+@pytest.fixture
+def lab(server: Server, outside: Outside, request: pytest.FixtureRequest) -> Iterator[Lab]:
+    folder = server.root / re.sub(r"\W+", "-", request.node.name)
+    for name in ("notebooks", "data"):
+        ignored = shutil.ignore_patterns(".ipynb_checkpoints", "__pycache__")
+        shutil.copytree(ROOT / name, folder / name, ignore=ignored)
+    lab = Lab(server, folder)
+    try:
+        yield lab
+    finally:
+        lab.end()
 
 
 def _own_places(home: Path) -> dict[str, str]:
@@ -253,7 +286,7 @@ class Notebook:
 
     def open(self, path: str) -> None:
         """Open the notebook and wait until its kernel answers."""
-        self.page.goto(f"{self.lab.address}/lab/tree/{path}?token={self.lab.token}&reset")
+        self.page.goto(self.lab.address_of(path))
         self.page.wait_for_function("() => window.jupyterapp?.shell")
         self._do("await panel.context.ready; await panel.sessionContext.ready;", panel_of=path)
         self.page.locator(".jp-Notebook").wait_for()
