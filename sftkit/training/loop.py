@@ -180,7 +180,7 @@ class Progress:
     def add(self, tokens: int, say: Callable[[str], None]) -> None:
         """Count one step."""
         if not self._steps:
-            say(f"First step done {time.time() - psutil.Process().create_time():.1f} s after the start.")
+            say(f"First step done {_seconds_since_start():.1f} s after the start.")
         self._steps += 1
         self.tokens += tokens
         self.seconds += time.perf_counter() - self._now
@@ -198,6 +198,15 @@ class Progress:
             "seconds": self.seconds,
             "memory_mb": _peak_memory(device),
         }
+
+
+def _seconds_since_start() -> float:
+    """How long this process has been here. On Linux its start is known as whole seconds (of the boot) plus ticks:
+    compared with the time of day it is wrong by up to a second."""
+    started = psutil.Process().create_time()
+    if hasattr(time, "CLOCK_BOOTTIME"):
+        return time.clock_gettime(time.CLOCK_BOOTTIME) - (started - psutil.boot_time())
+    return time.time() - started
 
 
 def _peak_memory(device: torch.device) -> float:
