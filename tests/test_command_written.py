@@ -179,13 +179,19 @@ def test_trl_python_is_python_and_names_what_it_lacks(config):
 @settings(max_examples=60, deadline=None)
 @given(configs())
 def test_trls_command_and_our_comments_give_most_settings_back(config):
-    text = config.to_command("trl")
-    back = command.translate(text)
-    assert not back.faults
-    for (
-        name
-    ) in "max_len train_batch_size micro_train_batch_size max_epochs learning_rate bf16 fp16 seed l2".split():
-        assert getattr(back.config, name) == getattr(config, name), name
+    back = SFTConfig.from_command(config.to_command("trl")).to_dict()
+    lost = {name for name, value in config.to_dict().items() if back[name] != value}
+    # Its output folder is never empty, its schedule counts shares below 1, two of its words for attention are one of ours.
+    assert lost <= {"save_path", "lr_warmup_ratio", "flash_attn", "lora_alpha", "lora_dropout", "target_modules", "gpus", "num_processes", "logging_steps", "save_steps", "eval_steps", "max_ckpt_num", "packing"}, lost  # fmt: skip
+
+
+def test_a_setting_that_trl_has_nothing_for_is_told_whatever_it_is():
+    config = SFTConfig(
+        pretrain="m", dataset="o/d", task_key="kind", full_determinism=True, sample_prompts=7, lora_rank=4
+    )
+    told = {left.setting for left in command.write(config, "trl").left_out}
+    assert {"task_key", "sample_prompts", "merge_lora"} <= told
+    assert {left.setting for left in trl_python(config).left_out} == {"task_key", "sample_prompts"}
 
 
 @settings(max_examples=200, deadline=None)

@@ -61,7 +61,7 @@ WITHOUT_SETTING = OPENRLHF | TRL
 ALWAYS_SO = frozenset(
     """gradient_accumulation_steps eval_strategy evaluation_strategy save_strategy use_peft finetuning_type stage do_train
     multiturn data.multiturn assistant_only_loss completion_only_loss param_dtype ds.param_dtype local_rank
-    use_ds_universal_ckpt ds.use_universal_ckpt""".split()
+    use_ds_universal_ckpt ds.use_universal_ckpt logging_strategy lr_scheduler_kwargs""".split()
 )
 
 HIDDEN = "•••"  # in place of a secret
@@ -148,6 +148,11 @@ def finish(program: str, settings: dict[str, Any], seen: dict[str, str], default
         settings.setdefault("eval_steps", settings.get("logging_steps", defaults["logging_steps"]))
     elif "eval_steps" not in seen:
         settings["eval_steps"] = 0
+    if seen.get("assistant_only_loss", "false").lower() in ("", "true"):  # so its rows are conversations
+        settings.setdefault("input_key", "messages")
+        settings.setdefault("output_key", None)
+    if seen.get("logging_strategy") in ("no", "epoch"):
+        settings["logging_steps"] = 0 if seen["logging_strategy"] == "no" else -1
     if seen.get("save_strategy") in ("no", "epoch"):
         settings["save_steps"] = -1
     lora = (

@@ -45,6 +45,8 @@ def _without_setting(flag: str, value: str) -> str:
         return "" if value in ("adam", "adamw_torch", "adamw_torch_fused") else "optim"
     if flag == "min_lr_ratio":
         return "" if value in ("0.1", ".1") else "min_lr"
+    if flag == "lr_scheduler_kwargs":
+        return "" if "min_lr_rate" in value and "0.1}" in value.replace(" ", "") else "min_lr"
     if flag.startswith("muon."):
         return "muon"
     if flag == "warmup_steps":

@@ -11,13 +11,15 @@ from pathlib import PurePath
 from typing import Any
 
 from sftkit.command.words import said
-from sftkit.command.writing import LeftOut, Written, arguments, attention_code
+from sftkit.command.writing import TRL_COMMAND, LeftOut, Written, arguments, attention_code, unsaid
 from sftkit.config import SFTConfig
 
 LOADERS = {".jsonl": "json", ".json": "json", ".csv": "csv", ".parquet": "parquet", ".arrow": "arrow"}
 DEEPSPEED = {"train_micro_batch_size_per_gpu": "auto", "gradient_accumulation_steps": "auto", "gradient_clipping": "auto"}  # fmt: skip
-# Settings of ours that this script has no counterpart for.
-NONE = tuple("dataset_caps task_key ckpt_path load_checkpoint launcher hostfile gpus".split())
+# What this script says beyond TRL's command.
+SAID = TRL_COMMAND | frozenset(
+    "eval_dataset input_template apply_chat_template max_samples dataset_probs merge_lora adam_offload".split()
+)
 
 
 def trl_python(config: SFTConfig, lang: str = "en") -> Written:
@@ -40,10 +42,8 @@ def trl_python(config: SFTConfig, lang: str = "en") -> Written:
 
 
 def _left_out(config: SFTConfig, lang: str) -> Iterator[LeftOut]:
-    for setting in NONE:
-        field = SFTConfig.model_fields.get(setting)
-        if field and getattr(config, setting) != field.default:
-            yield LeftOut(setting, getattr(config, setting), said("left", "no_flag", lang, target="TRL"))
+    for setting in unsaid(config, SAID):
+        yield LeftOut(setting, getattr(config, setting), said("left", "no_flag", lang, target="TRL"))
     if config.dataset_probs:
         yield LeftOut("dataset_probs", config.dataset_probs, said("left", "mix", lang))
     if config.chat_template and not _is_file(config.chat_template):

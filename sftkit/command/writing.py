@@ -35,6 +35,15 @@ SCHEDULERS = frozenset(
     {"cosine_with_min_lr", "constant_with_warmup", "constant"}
 )  # those that run before 0.10.2
 
+# What TRL's command says, or what `_told` looks after; whatever else is set is told as left out.
+TRL_COMMAND = frozenset(
+    """pretrain dataset dataset_split eval_split input_key output_key max_len packing micro_train_batch_size
+    train_batch_size max_epochs learning_rate lr_scheduler lr_warmup_ratio adam_betas l2 max_norm bf16 fp16 seed
+    gradient_checkpointing full_determinism report_to save_path save_steps eval_steps logging_steps max_ckpt_num lora_rank
+    lora_alpha lora_dropout target_modules load_in_4bit flash_attn attn_implementation num_processes zero_stage
+    chat_template""".split()
+)
+
 
 @dataclass(frozen=True)
 class LeftOut:
@@ -228,12 +237,6 @@ class _OpenRLHF:
 class _TRL:
     """Writes the flags of `trl sft` (TRL 1.16)."""
 
-    # Settings that TRL's command has no flag for, or none that means the same.
-    NONE = tuple(
-        """input_template apply_chat_template max_samples dataset_probs dataset_caps eval_dataset task_key ckpt_path
-        load_checkpoint merge_lora launcher hostfile gpus adam_offload""".split()
-    )
-
     def __init__(self, config: SFTConfig, lang: str):
         self.config, self._lang = config, lang
         self.left: list[LeftOut] = []
@@ -246,10 +249,8 @@ class _TRL:
         for name, value in arguments(self.config).items():
             yield flag_text(name, _trl_value(value))
         yield from self._model()
-        for setting in self.NONE:
-            field = SFTConfig.model_fields.get(setting)
-            if field and getattr(self.config, setting) != field.default:
-                self._leave(setting, "no_flag")
+        for setting in unsaid(self.config, TRL_COMMAND):
+            self._leave(setting, "no_flag")
         self._told()
 
     def _model(self) -> Iterator[str]:
@@ -272,7 +273,7 @@ class _TRL:
         config = self.config
         if re.search(r"\.(jsonl?|csv|parquet|arrow)$|,", config.dataset):
             self._leave("dataset", "hub_only")
-        if config.input_key not in ("prompt", "messages"):
+        if config.input_key != ("prompt" if config.output_key else "messages"):
             self._leave("input_key", "columns")
         if config.output_key not in ("completion", None):
             self._leave("output_key", "columns")
@@ -284,6 +285,14 @@ class _TRL:
         value = getattr(self.config, setting)
         words = said("left", reason, self._lang, target="TRL", value=value)
         self.left.append(LeftOut(setting, value, words))
+
+
+def unsaid(config: SFTConfig, said_there: frozenset[str]) -> list[str]:
+    """The settings that are not at their defaults, and for which there is nothing in a target."""
+    rest = [name for name in config.changed() if name not in said_there]
+    if config.lora_rank and config.merge_lora and "merge_lora" not in said_there:
+        rest.append("merge_lora")  # our default; TRL's is the adapter alone
+    return rest
 
 
 def _trl_value(value: Any) -> Any:
