@@ -281,7 +281,7 @@ class Judge:
     def _notes(self) -> dict[str, Any]:
         """What goes along with every rating: which rules made it."""
         p = self.protocol
-        return {"protocol": {"name": p.name, "hash": p.hash, "safety_gate": p.safety_gate}}
+        return {"protocol": {"name": p.name, "hash": p.hash, "safety_gate": p.safety_gate, "rules": p.changed}}
 
     def _read(self, call: Call, reply: Reply | Failure, seconds: float) -> Rating:
         """The rating that a reply holds; whatever is wrong with the reply, it is kept and the call is unscored."""

@@ -94,6 +94,28 @@ class Protocol:
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     @cached_property
+    def changed(self) -> dict[str, Any]:
+        """The rules that differ from the default, as JSON; `Protocol.of` makes the same rules from it again."""
+        plain = Protocol(mode=self.mode)
+        names = [f.name for f in fields(self) if not f.metadata.get("plan") and f.name != "dimensions"]
+        rules = {n: getattr(self, n) for n in names if n == "mode" or getattr(self, n) != getattr(plain, n)}
+        if self.dimensions != plain.dimensions:
+            rules["dimensions"] = [asdict(dimension) for dimension in self.dimensions]
+        return rules
+
+    @classmethod
+    def of(cls, changed: dict[str, Any]) -> Protocol:
+        """What `changed` was made from, settings of the plan apart."""
+        rules = dict(changed)
+        if "dimensions" in rules:
+            every = [
+                d | {"anchors": {int(n): text for n, text in d["anchors"].items()}}
+                for d in rules["dimensions"]
+            ]
+            rules["dimensions"] = tuple(Dimension(**d) for d in every)
+        return cls(**rules)
+
+    @cached_property
     def name(self) -> str:
         """`pairwise-v2`, with the hash's first six digits where a rule differs from the default."""
         plain = f"{self.mode}-v{VERSIONS[self.mode]}"

@@ -81,11 +81,11 @@ class RatingStore:
                 if last or not isinstance(error.__cause__, sa.exc.IntegrityError):
                     raise
 
-    def frame(self, rater: str | None = None) -> pd.DataFrame:
+    def frame(self, rater: str | None = None, *, prompt_id: str | None = None) -> pd.DataFrame:
         """Every rating, oldest first, one row each: id, created (UTC), the fields of Rating, and `current`.
 
         current: the newest of that rater on that comparison and shown order, and not retracted. scores and evidence
-        are dicts. `rater` keeps one rater's rows only.
+        are dicts. `rater` keeps one rater's rows only, `prompt_id` those on one prompt.
         """
         import pandas as pd
 
@@ -94,6 +94,8 @@ class RatingStore:
         query = sa.select(tables.ratings).order_by(tables.ratings.c.id)
         if rater is not None:
             query = query.where(tables.ratings.c.rater == rater)
+        if prompt_id is not None:
+            query = query.where(tables.ratings.c.prompt_id == prompt_id)
         rows = self._read(query)
         names = [column.name for column in tables.ratings.columns]
         frame = pd.DataFrame({name: pd.Series([row[name] for row in rows], dtype=object) for name in names})

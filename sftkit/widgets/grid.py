@@ -24,12 +24,14 @@ from sftkit.errors import ConfigError, Fault, SftkitError
 from sftkit.generation.table import Generations
 from sftkit.ratings import DIMENSIONS, Dimension, Rating, RatingStore
 from sftkit.ratings.blind import RULE, comparisons
+from sftkit.widgets import grid_judge
 from sftkit.widgets.labels import label
 
 PREVIEW = 240  # characters of a prompt or an answer in a closed row
 _STATIC = Path(__file__).parent / "static"
 _OTHER = {"a": "b", "b": "a", "tie": "tie"}
 _STATES = {"a": "a", "b": "b", "tie": "t", None: "o"}
+SHOW_JUDGE = ("after_vote", "never")
 _NOTHING: dict[str, Any] = {"verdict": None, "scores": {}, "note": ""}
 
 Opinion = dict[str, Any]  # verdict "a" | "tie" | "b" | None, scores {dimension: {"a": 1..5, "b": 1..5}}, note
@@ -41,9 +43,11 @@ class ComparisonGrid(anywidget.AnyWidget):
     answers: the Generations to compare; store: where votes go, and what was voted before comes from; rater: the
     person's name, stored as "human:<name>". models: which to compare and in which order (default: all of `answers`);
     each is shown against the first. seed: of the rule that decides which model stands left. lang: "en", "zh" or None
-    for the language of `sk.set_language`. dimensions: what is scored from 1 to 5.
+    for the language of `sk.set_language`. dimensions: what is scored from 1 to 5. show_judge: "after_vote" lets the rater
+    look at what judges said of a comparison once it has a vote (a vote that is changed after that says so in its
+    evidence, "after_judge"); "never" keeps it back.
 
-    Raises ConfigError for unknown models or an empty rater, StoreError when the store cannot be written.
+    Raises ConfigError for unknown models, an empty rater or another show_judge, StoreError when the store cannot be written.
     """
 
     _esm = _STATIC / "grid.js"
@@ -60,7 +64,12 @@ class ComparisonGrid(anywidget.AnyWidget):
         seed: int = 0,
         lang: str | None = None,
         dimensions: Sequence[Dimension] = DIMENSIONS,
+        show_judge: str = "after_vote",
     ):
+        if show_judge not in SHOW_JUDGE:
+            raise ConfigError([Fault("show_judge", f"{show_judge!r} is none of {', '.join(SHOW_JUDGE)}.")])
+        self.show_judge, self._revealed = show_judge, set()
+        self._table = answers
         self.store, self.rater, self.seed = store, _human(rater), seed
         self._comparisons = comparisons(answers, self.rater, models, seed)
         self._row_of = {comparison.id: row for row, comparison in enumerate(self._comparisons)}
@@ -123,6 +132,7 @@ class ComparisonGrid(anywidget.AnyWidget):
             "rows": self._rows,
             "row": self._row,
             "vote": self._vote,
+            "judge": self._judge,
         }
         try:
             reply = kinds[content["kind"]](content)
@@ -172,6 +182,7 @@ class ComparisonGrid(anywidget.AnyWidget):
             "cut": [side for side, (_, finish) in answers.items() if finish == "length"],
             "opinion": self._opinion(row),
             "rating": self._known.get(row, {}).get("id", 0),
+            "judged": len(self._judges(row)["rater"].unique()),
         }
 
     def _vote(self, content: dict[str, Any]) -> dict[str, Any]:
@@ -188,7 +199,25 @@ class ComparisonGrid(anywidget.AnyWidget):
             "opinion": self._opinion(row),
             "rating": saved["id"],
             "stale": bool(stale),
+            "judged": len(self._judges(row)["rater"].unique()),
         }
+
+    def _judges(self, row: int) -> pd.DataFrame:
+        """Verdicts that this rater may see: of no judge before there is a vote."""
+        if self.show_judge == "never" or self._known.get(row, {}).get("verdict") not in _OTHER:
+            return pd.DataFrame(columns=["rater"])
+        sides = self._sides(row)
+        return grid_judge.verdicts_on(self.store, self._comparisons[row].prompt_id, sides["a"], sides["b"])
+
+    def _judge(self, content: dict[str, Any]) -> dict[str, Any]:
+        row = self._row_of[content["id"]]
+        verdicts = self._judges(row)
+        if verdicts.empty:
+            return {"judges": []}
+        self._revealed.add(row)
+        frame, sides = self._table.frame, self._sides(row)
+        mine = (frame["prompt_id"] == self._comparisons[row].prompt_id) & frame["model"].isin(sides.values())
+        return {"judges": grid_judge.shown(verdicts, sides["a"], Generations(frame[mine]), self.store)}
 
     def _store(self, row: int, content: dict[str, Any]) -> None:
         comparison, opinion = self._comparisons[row], content["opinion"]
@@ -205,7 +234,8 @@ class ComparisonGrid(anywidget.AnyWidget):
             note=stored["note"],
             shown_first="a" if baseline_left else "b",
             seconds=content["seconds"],
-            evidence={"sides": RULE, "seed": self.seed},
+            evidence={"sides": RULE, "seed": self.seed}
+            | ({"after_judge": True} if row in self._revealed else {}),
             key=content["key"],
         )
         number = self.store.add(rating)

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -9,6 +10,9 @@ import pytest
 
 from sftkit.errors import ConfigError
 from sftkit.generation import Generations
+from sftkit.judging import Judge, ReferenceJudge
+from sftkit.judging.fake_server import FakeJudgeServer
+from sftkit.judging.request import build_request
 from sftkit.ratings import DIMENSIONS, Dimension, Rating, RatingStore
 from sftkit.widgets.grid import ComparisonGrid
 
@@ -191,3 +195,106 @@ def test_the_labels_of_the_six_dimensions_are_the_rubrics_words():
         assert LABELS[key]["en"] == dimension.label and LABELS[key]["zh"]
         assert {n: LABELS[f"{key}.{n}"]["en"] for n in (1, 3, 5)} == dimension.anchors
         assert all(LABELS[f"{key}.{n}"]["zh"] for n in (1, 3, 5))
+
+
+JUDGE = "judge:fake-judge/pairwise-v2"
+
+
+def judged(store, rules=None, **planted):
+    """The grid's answers judged by a FAKE judge over HTTP; the longer answer wins where nothing else is planted."""
+    with FakeJudgeServer(**planted) as server:
+        judge = Judge("fake-judge", server.base_url, canaries=0, **(rules or {}))
+        judge.rate(answers(), store, progress=False)
+    return judge.rater
+
+
+def test_the_judge_is_seen_only_after_the_vote(store):
+    judged(store, score=lambda text: text.startswith("Y"))
+    page = Page(store)
+    row = page.ask("row", row=0)
+    assert row["judged"] == 0 and page.ask("judge", id=row["id"]) == {"ask": "1", "judges": []}
+    page.ask("hello"), page.ask("rows", **{"from": 0, "to": 20})
+    page.vote(1, None, scores={"honesty": {"a": 3}})  # begun, but no vote
+    assert page.ask("judge", id=page.ask("row", row=1)["id"])["judges"] == []
+    sent = json.dumps(page.heard) + json.dumps({k: str(v) for k, v in page.grid.get_state().items()})
+    assert "fake-judge" not in sent and JUDGE not in sent
+    assert page.vote(0, "tie")["judged"] == 1
+    [seen] = page.ask("judge", id=row["id"])["judges"]
+    assert seen["rater"] == JUDGE and len(seen["orders"]) == 2
+    assert row[seen["verdict"]].startswith("Y")  # in the page's sides
+    assert page.ask("row", row=0)["judged"] == 1
+    assert "secret" not in json.dumps(page.heard)
+    page.vote(0, None)  # taken back: hidden again
+    assert page.ask("judge", id=row["id"])["judges"] == [] and page.ask("row", row=0)["judged"] == 0
+
+
+def test_a_vote_changed_after_the_judge_was_seen_says_so(store):
+    judged(store)
+    page = Page(store)
+    page.vote(0, "a")
+    assert "after_judge" not in store.frame("human:ana")["evidence"].iloc[-1]
+    page.ask("judge", id=page.ask("row", row=0)["id"])
+    page.vote(0, "b")
+    assert store.frame("human:ana")["evidence"].iloc[-1]["after_judge"] is True
+
+
+def test_never_means_never(store):
+    judged(store)
+    page = Page(store, show_judge="never")
+    page.vote(0, "a")
+    row = page.ask("row", row=0)
+    assert row["judged"] == 0 and page.ask("judge", id=row["id"])["judges"] == []
+    with pytest.raises(ConfigError, match="after_vote, never"):
+        Page(store, show_judge="always")
+
+
+@pytest.mark.parametrize("rules", [{}, {"questions": "on", "chain_of_thought": True}, {"mode": "pointwise"}])
+def test_request_and_reply_are_there_and_the_request_is_the_one_that_was_sent(store, rules):
+    judged(store, rules)
+    page = Page(store)
+    page.vote(2, "a")
+    row = page.ask("row", row=2)
+    [seen] = page.ask("judge", id=row["id"])["judges"]
+    for order in seen["orders"]:
+        if rules.get("mode") == "pointwise":
+            assert order["request"] is None and order["reply"] is None  # made from two others
+            continue
+        system, user = order["request"]
+        assert system["role"] == "system" and "BEGIN" in user["content"] and row["a"][:10] in user["content"]
+        assert json.loads(order["reply"])["verdict"] in (*order["labels"], "tie")
+        assert set(order["labels"].values()) == {"a", "b"} and order["facts"]["served_by"] == "fake-judge"
+        assert set(order["scores"]) == {d.name for d in DIMENSIONS}
+        first = order["first"]
+        assert order["scores"]["safety"][first]["quote"] in row[first]
+
+
+def test_a_request_that_cannot_be_rebuilt_is_not_made_up(store, monkeypatch):
+    judged(store)
+    monkeypatch.setattr("sftkit.judging.plan.build_request", changed_words)
+    page = Page(store)
+    page.vote(0, "a")
+    [seen] = page.ask("judge", id=page.ask("row", row=0)["id"])["judges"]
+    assert all(order["request"] is None and order["reply"] for order in seen["orders"])
+
+
+def changed_words(*args, **kwargs):
+    request = build_request(*args, **kwargs)
+    return replace(request, system=request.system + " And be kind.")
+
+
+def test_disagreeing_orders_failures_and_rules_without_an_endpoint(store):
+    rater = judged(store, position_bias=1.0)
+    ReferenceJudge().rate(answers(), store=store, progress=False)
+    page = Page(store)
+    page.vote(0, "a")
+    seen = {s["rater"]: s for s in page.ask("judge", id=page.ask("row", row=0)["id"])["judges"]}
+    assert seen[rater]["verdict"] == "inconsistent"
+    assert [order["first"] == order["verdict"] for order in seen[rater]["orders"]] == [True, True]
+    rule = seen["judge:reference/v1"]["orders"][0]
+    assert rule["request"] is None and rule["why"].keys() == {"a", "b"} and rule["reply"] is None
+    failed = RatingStore("sqlite://")
+    judged(failed, faults={"refusal": 1.0})
+    page = Page(failed)
+    page.vote(0, "a")
+    [seen] = page.ask("judge", id=page.ask("row", row=0)["id"])["judges"]
+    assert seen["verdict"] == "unscored" and seen["orders"][0]["reason"].startswith("refusal")
