@@ -28,6 +28,7 @@ from sftkit.runs.points_store import Cache, Mark, Memory, Table
 
 SMALL = 4 << 20  # bytes of metrics.jsonl up to which parsing is quicker than a cache is worth
 BLOCK = 16 << 20  # bytes parsed at once
+LASTING = 256 << 20  # bytes after which what was parsed is made to outlast a power cut
 LINE = 1 << 20  # bytes; a longer line is none of ours
 QUICK = 256 << 10  # bytes from which Arrow is quicker than json
 SEEN = 512  # bytes before the place read up to, by whose checksum a file is known again
@@ -48,7 +49,7 @@ class Points:
         self.path = Path(folder) / disk.METRICS
         self._cache = Cache(Path(folder).absolute())
         self._turn = threading.RLock()
-        self._size = 0
+        self._size, self._unsafe = 0, 0  # bytes of the file; those parsed that a power cut would lose
         self._frame: tuple[Any, pd.DataFrame] | None = None
         self._forget()
 
@@ -161,7 +162,10 @@ class Points:
             seen = zlib.crc32(block[-SEEN:]) if len(block) >= SEEN else _checksum(self.path, offset)
             self._mark = Mark(file.st_ino, offset, seen, lines, self._mark.cached)
             if self._mark.cached:
-                self._cache.save(self._mark, self._tables, lasting=len(block) > SMALL)
+                self._unsafe += len(block)
+                lasting = self._unsafe > (SMALL if self._mark.offset == end else LASTING)
+                self._cache.save(self._mark, self._tables, lasting)
+                self._unsafe = 0 if lasting else self._unsafe
         return self._mark.offset < end
 
 

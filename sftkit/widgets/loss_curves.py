@@ -34,7 +34,7 @@ from sftkit.widgets.style import Style
 
 SECONDS = 0.5  # between two looks at the disk
 READING = 0.8  # seconds of a look that may be spent on reading a huge file
-PIECE = 16 << 20  # bytes of it between two chances for the page to ask something
+PIECE = 4 << 20  # bytes of it between two chances for the page to ask something
 
 
 class LossCurves(VBox):
@@ -105,6 +105,7 @@ class LossCurves(VBox):
                 with self._turn:
                     if not lines.read(PIECE):
                         break
+                time.sleep(0.001)  # a lock just given back is not taken again before who waits for it has it
         with self._turn:
             return self._feed.news(self.chart.view) if self.chart.free and self._first is None else None
 

@@ -19,7 +19,7 @@ const KINDS: Record<string, (value: number) => string> = {
   step: count,
   tokens: count,
   seconds: duration,
-  learning_rate: (value) => value.toExponential(2),
+  learning_rate: (value) => (value === 0 ? "0" : value.toExponential(2)),
   tokens_per_second: (value) => count(Math.round(value)),
   memory_mb: (value) => `${count(Math.round(value))} MiB`,
 };

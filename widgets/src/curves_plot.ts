@@ -204,7 +204,7 @@ export class Plot {
       const saved = line.part === "saved";
       if (!saved && !line.part.startsWith("eval")) continue;
       ctx.fillStyle = ctx.strokeStyle = this.lineColour(line);
-      const size = (line.x.length > 200 ? 1.5 : saved ? 4.5 : 3.5) * dot;
+      const size = (line.x.length * this.style.colours.length > 200 ? 1.5 : saved ? 4.5 : 3.5) * dot;
       line.x.forEach((x, i) => {
         const left = plot.valToPos(x, "x", true), top = plot.valToPos(line.y[i]!, "y", true);
         if (saved) return ctx.strokeRect(left - size, top - size, 2 * size, 2 * size);
