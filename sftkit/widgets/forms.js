@@ -1,5 +1,5 @@
 // Keys pressed in a form are the form's. Without this, JupyterLab takes them as its own when a button or a checkbox has
-// the focus: x cuts the cell. Keys with Ctrl, Alt or Cmd stay JupyterLab's. And the curve is as wide as its box.
+// the focus: x cuts the cell. Keys with Ctrl, Alt or Cmd stay JupyterLab's.
 // What the form says of its settings is dimmed from the first key until the kernel, which may be busy, has looked at them.
 function guard(el, frames) {
   const root = el.closest(".sft-form, .sft-monitor, .sft-curves");
@@ -8,9 +8,6 @@ function guard(el, frames) {
     root.addEventListener("click", copy);
     root.addEventListener("mouseover", name);
     for (const kind of ["input", "change"]) root.addEventListener(kind, (event) => wait(root, event));
-    // Plotly draws 700 pixels wide before it is on the page, and then looks at its box only when the window changes.
-    const told = () => window.dispatchEvent(new Event("resize"));
-    new ResizeObserver(() => requestAnimationFrame(told)).observe(root); // a frame later: no loop of resizes
   } else if (frames > 0) requestAnimationFrame(() => guard(el, frames - 1)); // not on the page yet
 }
 
