@@ -38,7 +38,9 @@ class RunButtons(HBox):
     def _twice(self, words: str, sure: str, ask: str, icon: str, action: Any) -> AskedTwice:
         def question() -> str:
             run = self._monitor.run
-            return label(ask, self._lang, checkpoints=len(disk.complete_checkpoints(run.checkpoints)))
+            count = len(disk.complete_checkpoints(run.checkpoints))
+            size = disk.size_words(disk.size_of(run.folder))
+            return label(ask, self._lang, checkpoints=count, size=size)
 
         words, sure = label(words, self._lang), label(sure, self._lang)
         return AskedTwice(words, sure, question, action, icon=icon, lang=self._lang)
@@ -59,6 +61,8 @@ class RunButtons(HBox):
         for name in ("stop", "kill", "resume", "duplicate", "delete"):
             button = getattr(self, name)
             (button.remove_class if name in seen.can else button.add_class)("sft-hidden")
+            if isinstance(button, AskedTwice) and button.asking and name not in seen.can:
+                button.withdraw()
         self._turn_off()
 
     def _turn_off(self) -> None:

@@ -45,6 +45,8 @@ def first_look(run: Run) -> Seen:
 
 
 def _can(run: Run) -> frozenset[str]:
+    if not run.folder.is_dir():
+        return frozenset()
     try:
         return run.can
     except RunError:  # run.json is damaged: nothing can be started from it

@@ -19,6 +19,7 @@ from ipywidgets import Button, HBox, VBox
 from sftkit.errors import RunError
 from sftkit.runs import Run
 from sftkit.runs.overview import Overview
+from sftkit.widgets import why
 from sftkit.widgets.background import Poll, in_background
 from sftkit.widgets.errors import ErrorRoom, shown
 from sftkit.widgets.labels import label, table
@@ -99,7 +100,8 @@ class RunsTable(VBox):
         return self._read() if self.grid.free else None
 
     def _read(self) -> Rows:
-        return {row["id"]: row for row in self._overview.read()}
+        rows = self._overview.read()
+        return {row["id"]: row | {"why": why.title(row["why"], self._lang)} for row in rows}
 
     def _show(self, rows: Rows | None) -> bool:
         if rows is not None:

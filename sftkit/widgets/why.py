@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sftkit.runs import signatures
 from sftkit.runs.causes import Diagnosis
 from sftkit.widgets.labels import label, language, table
 
@@ -17,3 +18,9 @@ def words(diagnosis: Diagnosis, lang: str | None = None) -> tuple[str, str]:
     if diagnosis.values.get("free"):
         explanation += label("why.figures", lang, **diagnosis.values)
     return title, explanation
+
+
+def title(english: str, lang: str | None = None) -> str:
+    """The title of a failure, as `list_runs` gives it, in the reader's language."""
+    known = {name: f"cause.{cause}" for cause, name in signatures.CAUSES.items()}.get(english)
+    return label(known, lang) if known in table() and (lang or language()) != "en" else english

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import time
 
 import pytest
@@ -236,6 +237,25 @@ def test_damaged_files_are_survived(folder):
     (folder.path / disk.RUN).write_text("{", encoding="utf-8")
     look(monitor)
     assert monitor.errors.messages == []
+
+
+def test_a_run_that_is_deleted_meanwhile_is_said_to_be_and_offers_nothing(folder):
+    folder.status("running", step=5)
+    monitor = RunMonitor(folder.path, lang="en")
+    shutil.rmtree(folder.path)
+    look(monitor)
+    assert "Failed" in monitor._head.value and "deleted" in monitor._why.value
+    assert shown(monitor) == [] and monitor.errors.messages == []
+
+
+def test_a_question_goes_with_its_button(folder):
+    folder.status("running", step=5)
+    monitor = RunMonitor(folder.path, lang="en")
+    monitor.buttons.kill.button.click()
+    folder.status("finished", step=40)
+    folder.leave()
+    look(monitor)
+    assert not monitor.buttons.kill.asking and shown(monitor) == ["duplicate", "delete"]
 
 
 def test_a_folder_that_is_none_is_refused(tmp_path):

@@ -140,6 +140,13 @@ def test_an_unknown_wish_of_the_page_is_no_fault(table, page):
     assert table.errors.messages == [] and len(table.frame) == 3
 
 
+def test_why_a_run_failed_is_said_in_the_readers_language(runs):
+    disk.write_status(runs / "a", "failed", "rank 0: torch.OutOfMemoryError: CUDA out of memory")
+    why = {lang: RunsTable(runs, lang=lang).frame.set_index("id").loc["a", "why"] for lang in ("en", "zh")}
+    assert why["en"] == "The GPU ran out of memory"
+    assert why["zh"] == labels()["cause.gpu_memory"]["zh"]
+
+
 def test_no_runs_is_no_fault(tmp_path, monkeypatch):
     table = RunsTable(tmp_path / "nothing")
     page = Page(table, monkeypatch)
