@@ -3,14 +3,22 @@
 import { h, type Label } from "./dom";
 import { chip } from "./list";
 import { safeMarkdown } from "./markdown";
-import { SIDES, type Comparison, type Side } from "./protocol";
+import { SIDES, type Comparison, type Dimension, type JudgeVerdict, type Side } from "./protocol";
+import { verdicts } from "./verdicts";
 
 export interface Look {
   raw: boolean; // answers as the characters they are, not as Markdown
   reference: boolean; // shown
 }
 
-export function detail(comparison: Comparison, look: Look, label: Label, toggled: (open: boolean) => void): HTMLElement {
+/** What judges said, of comparisons that have a vote; undefined while the kernel is being asked. */
+export interface Judges {
+  of(comparison: Comparison): JudgeVerdict[] | undefined;
+  dimensions: Dimension[];
+}
+
+export function detail(comparison: Comparison, look: Look, judges: Judges, label: Label, toggled: (open: boolean) => void): HTMLElement {
+  const judged = comparison.judged > 0 && comparison.opinion.verdict !== null;
   return h(
     "div",
     {},
@@ -22,6 +30,7 @@ export function detail(comparison: Comparison, look: Look, label: Label, toggled
     ),
     comparison.reference ? reference(comparison.reference, look, label, toggled) : null,
     h("div", { class: "answers" }, ...SIDES.map((side) => answer(comparison, side, look, label))),
+    judged ? verdicts(judges.of(comparison), judges.dimensions, label) : null,
   );
 }
 

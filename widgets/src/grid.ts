@@ -2,13 +2,13 @@
 // anywidget calls `render` for every view. No model's name ever reaches this page.
 
 import { Dock } from "./dock";
-import { detail, type Look } from "./detail";
+import { detail, type Judges, type Look } from "./detail";
 import { Attention, h, labelled, type Label } from "./dom";
 import { command, type Command } from "./keys";
 import { List } from "./list";
 import { Outbox } from "./outbox";
 import { allDone, Bar, keyCard, message, type Saving } from "./panels";
-import { Kernel, NO_OPINION, type Model, type Opinion, type Saved, type Setup, type Side, type Verdict, Unreachable } from "./protocol";
+import { Kernel, NO_OPINION, type Comparison, type JudgeVerdict, type Model, type Opinion, type Saved, type Setup, type Side, type Verdict, Unreachable } from "./protocol";
 import { GridState, withScore } from "./state";
 
 const PATIENCE_MS = 1500; // after which a vote without an answer is called unsaved
@@ -28,6 +28,9 @@ class Grid {
   private outbox!: Outbox;
   private card: HTMLElement | null = null;
   private advanceFrom: number | null = null; // the row whose first verdict is on its way to the disk
+  private readonly seen = new Map<number, JudgeVerdict[]>(); // what judges said, by row; of voted rows only
+  private readonly asking = new Set<number>();
+  private judged: number | null = null; // the row voted on last, when there is a judge's verdict on it
   private reviewing = false; // all are rated, and the rater wants to see them
   private ticker = 0;
 
@@ -92,6 +95,7 @@ class Grid {
       undo: run({ do: "undo" }),
       redo: run({ do: "redo" }),
       raw: run({ do: "raw" }),
+      judge: run({ do: "judge" }),
       card: run({ do: "card" }),
     });
     this.outbox = new Outbox(
@@ -152,12 +156,42 @@ class Grid {
   private detail(): HTMLElement {
     const { current } = this.state;
     if (!current) return message(this.label("grid.loading"));
-    return detail(current, this.look, this.label, (open) => (this.look.reference = open));
+    const judges: Judges = { of: (comparison) => this.judgesOf(comparison), dimensions: this.state.dimensions };
+    return detail(current, this.look, judges, this.label, (open) => (this.look.reference = open));
+  }
+
+  /** What judges said of a comparison with a vote; it is fetched, and drawn, when it is not here yet. */
+  private judgesOf({ row, id }: Comparison): JudgeVerdict[] | undefined {
+    if (!this.seen.has(row) && !this.asking.has(row)) {
+      this.asking.add(row);
+      this.kernel.ask({ kind: "judge", id }).then(
+        ({ judges }) => {
+          this.asking.delete(row);
+          this.seen.set(row, judges);
+          if (row === this.state.focus) this.redraw();
+        },
+        (error) => {
+          this.asking.delete(row);
+          this.fail(error);
+        },
+      );
+    }
+    return this.seen.get(row);
+  }
+
+  /** To the verdict: of the open row if it has one, else of the row voted on last. */
+  private showJudge(): void {
+    const { current } = this.state;
+    if (this.judged !== null && !(this.tableShown && current?.judged && current.opinion.verdict)) {
+      this.reviewing = true;
+      this.go(this.judged);
+    }
+    this.body.querySelector(".judges")?.scrollIntoView({ block: "nearest" });
   }
 
   private update(): void {
     const saving: Saving = !this.outbox?.size ? "saved" : this.outbox.waited > PATIENCE_MS ? "waiting" : "saving";
-    this.bar.update(this.look.raw, saving, this.outbox?.size ?? 0);
+    this.bar.update(this.look.raw, saving, this.outbox?.size ?? 0, this.judged);
     this.dock.update();
   }
 
@@ -215,11 +249,17 @@ class Grid {
 
   private receive(saved: Saved): void {
     const comparison = this.state.comparisons.get(saved.row);
-    if (comparison) comparison.rating = saved.rating;
+    if (comparison) {
+      comparison.rating = saved.rating;
+      comparison.judged = saved.judged;
+    }
+    if (!saved.judged) this.seen.delete(saved.row); // a vote taken back hides them again
+    this.judged = saved.judged ? saved.row : this.judged === saved.row ? null : this.judged;
     if (comparison && this.outbox.opinion(comparison.id)) return; // a newer one is under way
     const known = comparison?.opinion ?? NO_OPINION;
     this.state.set(saved.row, saved.opinion);
-    if (saved.row === this.state.focus && known.verdict !== saved.opinion.verdict) this.redraw();
+    const fresh = known.verdict !== saved.opinion.verdict || saved.judged > 0;
+    if (saved.row === this.state.focus && this.advanceFrom !== saved.row && fresh) this.redraw();
     else this.update();
     if (this.tableShown) this.list.render();
   }
@@ -269,6 +309,8 @@ class Grid {
         return this.step(state.undo());
       case "redo":
         return this.step(state.redo());
+      case "judge":
+        return this.showJudge();
       case "raw":
       case "reference":
         this.look[wanted.do] = !this.look[wanted.do];

@@ -6,7 +6,7 @@ export type Command =
   | { do: "mark"; dimensions: number; sides: number }
   | { do: "go"; step: number }
   | { do: "scroll"; pages: number }
-  | { do: "unrated" | "note" | "undo" | "redo" | "raw" | "reference" | "card" | "close" };
+  | { do: "unrated" | "note" | "undo" | "redo" | "raw" | "reference" | "judge" | "card" | "close" };
 
 /** Groups of the key card: the keys as shown, and the label's key. */
 export const CARD: readonly (readonly [keys: readonly string[], label: string])[] = [
@@ -25,6 +25,7 @@ export const CARD: readonly (readonly [keys: readonly string[], label: string])[
   [["Shift+U", "Ctrl+Y"], "grid.key.redo"],
   [["R"], "grid.key.reference"],
   [["M"], "grid.key.raw"],
+  [["V"], "grid.key.judge"],
   [["?"], "grid.key.card"],
 ];
 
@@ -49,6 +50,7 @@ const PLAIN: Record<string, Command> = {
   u: { do: "undo" },
   r: { do: "reference" },
   m: { do: "raw" },
+  v: { do: "judge" },
   "?": { do: "card" },
   Escape: { do: "close" },
 };

@@ -9,6 +9,7 @@ export interface BarActions {
   undo(): void;
   redo(): void;
   raw(): void;
+  judge(): void;
   card(): void;
 }
 
@@ -31,16 +32,20 @@ export class Bar {
     this.buttons = {
       undo: button("undo", "U", "↶"),
       redo: button("redo", "Shift+U", "↷"),
+      judge: button("judge", "V", ""),
       raw: button("raw", "M", label("grid.raw")),
       unrated: button("unrated", "Enter", label("grid.next")),
       card: button("card", "?", "?"),
     };
-    const { undo, redo, raw, unrated, card } = this.buttons;
+    const { undo, redo, judge, raw, unrated, card } = this.buttons;
     this.meter.setAttribute("aria-label", label("grid.progress"));
-    this.element = h("div", { class: "bar" }, this.meter, this.count, this.saving, h("span", { class: "gap" }), undo, redo, raw, unrated, card);
+    this.element = h("div", { class: "bar" }, this.meter, this.count, this.saving, h("span", { class: "gap" }), judge, undo, redo, raw, unrated, card);
   }
 
-  update(raw: boolean, saving: Saving, unsaved: number): void {
+  /** judged: the row just voted on, where a judge's verdict can be looked at; null for none. */
+  update(raw: boolean, saving: Saving, unsaved: number, judged: number | null): void {
+    this.buttons.judge.hidden = judged === null;
+    this.buttons.judge.textContent = judged === null ? "" : this.label("grid.judge_on", { row: judged + 1 });
     const { rated, total } = this.state;
     this.meter.max = Math.max(total, 1);
     this.meter.value = rated;

@@ -51,6 +51,28 @@ export interface Comparison {
   cut: Side[]; // answers that ended at the token limit
   opinion: Opinion;
   rating: number; // id of the newest rating in the store, 0 for none
+  judged: number; // judges whose verdict may be looked at: none before there is a vote
+}
+
+/** One call of a judge, in the page's sides. */
+export interface JudgeOrder {
+  first: Side | null; // which answer stood first; null where each was judged alone
+  verdict: Verdict | "unscored";
+  reason: string; // why there is no verdict
+  scores: Record<string, Partial<Record<Side, { score: number; quote: string }>>>;
+  why: Partial<Record<Side, string>>; // of a rule that is no model
+  flags: Partial<Record<Side, string[]>>; // words of the answer that speak to the judge
+  labels: Record<string, Side>; // the names that the answers bore
+  reasoning: string;
+  request: { role: string; content: string }[] | null; // null: it cannot be rebuilt
+  reply: string | null;
+  facts: { tokens_in: number | null; tokens_out: number | null; price: number | null; served_by: string | null };
+}
+
+export interface JudgeVerdict {
+  rater: string;
+  verdict: Verdict | "inconsistent" | "unscored";
+  orders: JudgeOrder[];
 }
 
 export interface Saved {
@@ -58,6 +80,7 @@ export interface Saved {
   state: State;
   opinion: Opinion;
   rating: number;
+  judged: number;
   stale: boolean; // the store held a newer opinion; it was kept and is the one given here
 }
 
@@ -74,6 +97,7 @@ export type Request =
   | { kind: "hello" }
   | { kind: "rows"; from: number; to: number }
   | { kind: "row"; row: number }
+  | { kind: "judge"; id: string }
   | ({ kind: "vote" } & Vote);
 
 /** What the grid asks, each with its answer; a vote that another view cast is told unasked. */
@@ -87,6 +111,7 @@ export class Kernel {
   ask(request: { kind: "hello" }): Promise<Setup>;
   ask(request: { kind: "rows"; from: number; to: number }): Promise<{ rows: Preview[] }>;
   ask(request: { kind: "row"; row: number }): Promise<Comparison>;
+  ask(request: { kind: "judge"; id: string }): Promise<{ judges: JudgeVerdict[] }>;
   ask(request: { kind: "vote" } & Vote): Promise<Saved>;
   ask(request: Request): Promise<unknown> {
     return this.questions.ask(request);

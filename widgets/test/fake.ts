@@ -1,7 +1,7 @@
 // A kernel made of a few lines, and what jsdom lacks. It keeps every message, so that a test can look at the votes.
 
 import { vi } from "vitest";
-import type { Comparison, Model, Opinion, Saved, Vote } from "../src/protocol";
+import type { Comparison, JudgeVerdict, Model, Opinion, Saved, Vote } from "../src/protocol";
 import { NO_OPINION } from "../src/protocol";
 import { stateOf } from "../src/state";
 
@@ -26,6 +26,8 @@ export function browserParts(): void {
 export class FakeKernel implements Model {
   votes: Vote[] = [];
   opinions = new Map<number, Opinion>();
+  judges: JudgeVerdict[] = []; // what judges said, of any row
+  asked: string[] = []; // kinds of questions
   alive = true;
   refuse = "";
   private handlers: ((message: any) => void)[] = [];
@@ -65,6 +67,7 @@ export class FakeKernel implements Model {
   }
 
   private reply(message: any): object {
+    this.asked.push(message.kind);
     if (message.kind === "hello") {
       const states = Array.from({ length: this.total }, (_, row) => this.state(row)).join("");
       const anchors = { 1: "bad", 3: "so so", 5: "good" };
@@ -76,20 +79,25 @@ export class FakeKernel implements Model {
       return { rows: Array.from({ length: message.to - message.from }, (_, n) => preview(message.from + n)) };
     }
     if (message.kind === "row") return this.comparison(message.row);
+    if (message.kind === "judge") return { judges: this.opinions.get(Number(message.id.slice(1)))?.verdict ? this.judges : [] };
     return this.vote(message);
   }
 
   private comparison(row: number): Comparison {
     const prompt = [{ role: "user", content: `prompt ${row}` }];
     const opinion = this.opinions.get(row) ?? NO_OPINION;
-    return { row, id: `c${row}`, prompt, task: "qa", reference: "ref", ...this.answers, cut: [], opinion, rating: 0 };
+    return { row, id: `c${row}`, prompt, task: "qa", reference: "ref", ...this.answers, cut: [], opinion, rating: 0, judged: this.judged(opinion) };
+  }
+
+  private judged(opinion: Opinion): number {
+    return opinion.verdict ? this.judges.length : 0;
   }
 
   private vote(vote: Vote): Saved {
     if (!this.votes.some(({ key }) => key === vote.key)) this.votes.push(vote);
     const row = Number(vote.id.slice(1));
     this.opinions.set(row, vote.opinion);
-    return { row, state: stateOf(vote.opinion), opinion: vote.opinion, rating: this.votes.length, stale: false };
+    return { row, state: stateOf(vote.opinion), opinion: vote.opinion, rating: this.votes.length, judged: this.judged(vote.opinion), stale: false };
   }
 }
 

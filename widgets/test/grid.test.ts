@@ -3,6 +3,7 @@
 
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import widget from "../src/grid";
+import type { JudgeOrder, JudgeVerdict } from "../src/protocol";
 import { browserParts, FakeKernel, settle } from "./fake";
 
 let page: HTMLElement;
@@ -175,4 +176,58 @@ test("hostile answers, prompts and tasks do nothing, Markdown or raw", async () 
     await press("m");
   }
   expect((window as any).pwned).toBeUndefined();
+});
+
+const order = (first: "a" | "b", verdict: "a" | "b"): JudgeOrder => ({
+  first,
+  verdict,
+  reason: "",
+  scores: { honesty: { a: { score: 4, quote: "<b>said</b>" }, b: { score: 2, quote: "" } } },
+  why: {},
+  flags: { b: ['<img src=x onerror="hacked()">'] },
+  labels: { K: "a", M: "b" },
+  reasoning: "",
+  request: [{ role: "user", content: "<script>asked</script>" }],
+  reply: '{"verdict": "K"}',
+  facts: { tokens_in: 10, tokens_out: 5, price: 0.001, served_by: "fake-judge" },
+});
+const JUDGES: JudgeVerdict[] = [{ rater: "judge:fake-judge/v", verdict: "a", orders: [order("a", "a"), order("b", "a")] }];
+
+test("nothing of the judge is on the page or asked for before the vote; the rater goes on, and V shows it", async () => {
+  const kernel = new FakeKernel(3);
+  kernel.judges = JUDGES;
+  await show(kernel);
+  await press("v", "5");
+  expect(kernel.asked).not.toContain("judge");
+  expect(page.textContent).not.toContain("fake-judge");
+  await press("a");
+  expect(openRow()).toBe(1); // the vote opened the next one
+  expect(kernel.asked).not.toContain("judge");
+  const button = [...page.querySelectorAll("button")].find((b) => b.textContent === "grid.judge_on")!;
+  expect(button.hidden).toBe(false);
+  await press("v");
+  expect(openRow()).toBe(0);
+  const judge = find(".judge");
+  expect(judge.textContent).toContain("judge:fake-judge/v");
+  expect(judge.querySelectorAll("details")).toHaveLength(2);
+  expect(judge.querySelector("b, strong")).not.toBeNull();
+  expect(judge.textContent).toContain("<b>said</b>"); // text, not markup
+  expect(judge.querySelector("img, script")).toBeNull();
+  expect(judge.querySelector("pre")!.textContent).toBe("<script>asked</script>");
+});
+
+test("a vote taken back hides the judge again, and without a judge there is no button", async () => {
+  const kernel = new FakeKernel(3);
+  kernel.judges = JUDGES;
+  await show(kernel);
+  await press("a", "v");
+  expect(page.querySelector(".judge")).not.toBeNull();
+  await press("u");
+  expect(page.querySelector(".judges")).toBeNull();
+  close();
+  page.replaceChildren();
+  await show(new FakeKernel(3));
+  await press("a", "v");
+  expect(openRow()).toBe(1);
+  expect(page.querySelector(".judges")).toBeNull();
 });
