@@ -15,14 +15,42 @@ import os
 import shutil
 import socket
 import sys
+import threading
 import traceback
 from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-os.environ |= {"HF_HUB_OFFLINE": "1", "HF_HOME": "/nonexistent/sftkit", "GLOO_SOCKET_IFNAME": "lo"}
 FOLDER = Path(sys.argv[1])
 
+
+class StandInHub(BaseHTTPRequestHandler):
+    """Refuses as the hub does: by status and the header X-Error-Code."""
+
+    def do_GET(self) -> None:
+        gated = "/gated" in self.path
+        self.send_response(403 if gated else 401)
+        self.send_header("X-Error-Code", "GatedRepo" if gated else "RepoNotFound")
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    do_HEAD = do_GET
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+hub = ThreadingHTTPServer(("127.0.0.1", 0), StandInHub)
+threading.Thread(target=hub.serve_forever, daemon=True).start()
+os.environ |= {
+    "HF_ENDPOINT": f"http://127.0.0.1:{hub.server_port}",
+    "HF_HOME": str(FOLDER / "hub"),
+    "HF_HUB_OFFLINE": "0",
+    "GLOO_SOCKET_IFNAME": "lo",
+}
+
 import deepspeed
+import huggingface_hub
 import numpy as np
 import safetensors.torch
 import torch
@@ -89,7 +117,26 @@ def flash_attn():
     transformers.AutoModelForCausalLM.from_config(config)
 
 
+def gated_model():
+    transformers.AutoModelForCausalLM.from_pretrained("owner/gated")
+
+
+def gated_model_in_our_words():
+    data.encoder(SFTConfig(pretrain="owner/gated", dataset="d.jsonl"))
+
+
+def hub_unknown():
+    transformers.AutoModelForCausalLM.from_pretrained("owner/model")
+
+
+def hub_unknown_in_our_words():
+    data.encoder(SFTConfig(pretrain="owner/model", dataset="d.jsonl"))
+
+
 def hub_offline():
+    huggingface_hub.constants.HF_HUB_OFFLINE = (
+        True  # as the variable does; a dead server is tried again for a minute
+    )
     transformers.AutoModelForCausalLM.from_pretrained("owner/model")
 
 
@@ -226,5 +273,7 @@ if __name__ == "__main__":
     names = [
         name for name, value in list(globals().items()) if getattr(value, "__module__", "") == "__main__"
     ]
-    found = {name: provoke(globals()[name]) for name in names if name not in ("provoke", "_copy")}
+    found = {
+        name: provoke(globals()[name]) for name in names if name not in ("provoke", "_copy", "StandInHub")
+    }
     (FOLDER / "provoked.json").write_text(json.dumps(found))

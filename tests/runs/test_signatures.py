@@ -24,7 +24,9 @@ from sftkit.runs import folder as disk
 PROVOKED = {
     "cpu_memory_of_torch": "cpu_memory", "cpu_memory_of_numpy": "cpu_memory", "cpu_memory_of_python": "cpu_memory",
     "port": "port", "port_of_torch": "port", "group_timeout": "group_timeout", "group_never_came": "group_timeout",
-    "flash_attn": "flash_attn", "hub_offline": "hub_offline", "hub_offline_in_our_words": "hub_offline",
+    "flash_attn": "flash_attn",
+    "gated_model": "gated_model", "gated_model_in_our_words": "gated_model", "hub_unknown": "hub_unknown",
+    "hub_unknown_in_our_words": "hub_unknown", "hub_offline": "hub_offline", "hub_offline_in_our_words": "hub_offline",
     "missing_column": "missing_column", "data_row": "data", "batch_arithmetic": "batch_arithmetic",
     "settings": "settings", "nan": "nan", "device_assert_on_cpu": "device_assert", "pad_token": "pad_token",
     "tokenizer": "tokenizer", "architecture": "architecture", "weights_cut": "weights", "weights_pointer": "weights",
