@@ -206,7 +206,10 @@ class RunMonitor(VBox):
         if found is None or found[0] is not self.run:
             return True
         _, seen, curve, log, samples = found
-        self._again = time.monotonic() + IDLE if seen.status.ended else 0.0
+        gone = seen.status.ended and seen.can != {
+            "duplicate"
+        }  # its processes have left, so the buttons are right
+        self._again = time.monotonic() + IDLE if gone else 0.0
         self._show_diagnosis(seen)
         self._show_first(seen)
         self._numbers.value = run_page.numbers_html(seen, self._lang)

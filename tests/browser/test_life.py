@@ -11,6 +11,7 @@ import json
 import re
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,14 @@ def press(monitor: Locator, name: str) -> None:
     expect(button).to_be_enabled()
     button.focus()
     button.press("Enter")
+
+
+def answer(monitor: Locator, name: str, not_yet: Callable[[], bool]) -> None:
+    """Press the second button of a question, until when nothing has been done."""
+    expect(monitor.get_by_role("button", name=name)).to_be_visible()
+    monitor.page.wait_for_timeout(700)  # sooner, a second press is taken for a double click
+    assert not_yet()
+    press(monitor, name)
 
 
 def shown_again(notebook) -> Locator:
@@ -116,15 +125,11 @@ def test_a_run_outlives_kernel_and_jupyterlab_and_obeys_its_buttons(notebook, pa
     # Stop now asks first; so does Delete, and then the folder is gone.
     press(monitor, "Stop now")
     expect(monitor.get_by_role("button", name="Cancel")).to_be_visible()
-    assert run.status.state == "running"
-    page.wait_for_timeout(600)  # sooner, a second press is taken for a double click
-    press(monitor, "Yes, stop now")
+    answer(monitor, "Yes, stop now", lambda: run.status.state == "running")
     expect(state).to_have_text("Stopped")
     assert not run.is_alive
     press(monitor, "Delete")
-    page.wait_for_timeout(600)
-    assert run.folder.is_dir()
-    press(monitor, "Yes, delete for good")
+    answer(monitor, "Yes, delete for good", lambda: run.folder.is_dir())
     expect(state).to_have_text("Deleted")
     assert not run.folder.exists()
 
