@@ -222,5 +222,5 @@ def newest_checkpoint(folder: Path) -> Path | None:
 def _entries(folder: Path) -> list[Path]:
     try:
         return list(folder.iterdir())
-    except OSError:
+    except (OSError, ValueError):  # ValueError: a name that no system knows, out of a damaged file
         return []

@@ -95,7 +95,9 @@ class Run:
         return self._place(self._settings.get("ckpt_path"), disk.CHECKPOINTS)
 
     def _place(self, setting: str | None, name: str) -> Path:
-        return Path(self.record.get("cwd") or ".", setting).absolute() if setting else self.folder / name
+        if not isinstance(setting, str) or not setting:  # or of a damaged run.json
+            return self.folder / name
+        return Path(str(self.record.get("cwd") or "."), setting).absolute()
 
     @property
     def status(self) -> Status:
@@ -238,6 +240,8 @@ class Run:
 
     def _has_a_start(self) -> bool:
         """Whether there is a checkpoint to go on from, or nothing was trained yet, so that the start is one."""
+        if not _settings_of(self.record):  # damaged
+            return False
         trained = standing.said(self.folder).step or (self.folder / disk.METRICS).is_file()
         return not trained or disk.newest_checkpoint(self.checkpoints) is not None
 

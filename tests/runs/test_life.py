@@ -247,6 +247,7 @@ def test_the_table_tells_losses_checkpoints_and_why(tmp_path):
 DAMAGE = {
     "no settings": ("run.json", b'{"config": null}'),
     "settings of the wrong kind": ("run.json", b'{"config": {"pretrain": 7, "ckpt_path": ["x"]}, "created": 5, "cwd": 3}'),
+    "a name that no system knows": ("run.json", b'{"config": {"ckpt_path": "\\u0000"}, "pid": 1e308, "pid_mark": []}'),
     "half a record": ("run.json", b'{"config": {"pretr'),
     "not text": ("run.json", b"\xff\x00\xfe"),
     "status of the wrong kind": ("status.json", b'{"state": ["x"], "step": "7", "reason": {"a": 1}}'),
@@ -265,6 +266,8 @@ def test_one_bad_folder_hides_no_other(tmp_path, damage):
     table = list_runs(tmp_path / "runs")
     assert sorted(table["id"]) == ["bad", "good"]
     assert table.set_index("id").loc["good", "state"] == "finished"
+    assert bad.can <= {"stop", "kill", "resume", "duplicate", "delete"} and bad.usage().processes == 0
+    assert bad._repr_html_() and not bad.is_alive
 
 
 def test_two_hundred_runs_in_half_a_second(tmp_path):
