@@ -131,9 +131,13 @@ def test_the_first_run(notebook, page, lab, outside):
 
 
 def rate(grid: Locator, keys: str) -> None:
-    """Click into the grid and press the keys, each when the row before has its verdict."""
+    """Click into the grid and press the keys, each when the row before is saved, which is when the next one opens: the
+    count goes up before that, and a key that comes in between changes the same row's verdict."""
     root = grid.locator(".sftkit-grid")
     root.click(position={"x": 5, "y": 5})
     for number, key in enumerate(keys, start=1):
+        opened = root.locator(".row.open")
+        row = opened.get_attribute("aria-rowindex")
         root.press(key)
         expect(grid.locator(".count")).to_contain_text(f"{number} of")
+        expect(opened).not_to_have_attribute("aria-rowindex", row)
