@@ -265,22 +265,64 @@ def generate(
     console.print(f"{len(answers.frame)} answers in {out}", soft_wrap=True)
 
 
-@app.command()
+@app.command(context_settings=SETTINGS)
 def judge(
-    answers: Annotated[Path, typer.Argument(help="Parquet file of `sftkit generate`.")],
+    context: typer.Context,
+    answers: Annotated[Path | None, typer.Argument(help="Parquet file of `sftkit generate`.")] = None,
     store: Annotated[str, typer.Option(help="Rating store, as a database URL.")] = "sqlite:///ratings.db",
     model: Annotated[
         str, typer.Option(help="Judge model; empty: the offline rule that checks references.")
     ] = "",
     base_url: Annotated[str, typer.Option(help="OpenAI-compatible endpoint; empty: OpenAI's.")] = "",
+    limit: Annotated[int | None, typer.Option(help="The first prompts only.")] = None,
+    estimate: Annotated[
+        bool, typer.Option("--estimate", help="Calls, tokens, dollars, minutes; nothing is asked.")
+    ] = False,
+    spend_limit: Annotated[
+        float | None, typer.Option(help="Dollars after which nothing more is asked.")
+    ] = None,
+    replay: Annotated[
+        bool, typer.Option("--replay", help="Read the store's replies again; nothing is asked.")
+    ] = False,
+    diff: Annotated[
+        tuple[str, str], typer.Option(help="Two raters: where they differ; nothing is asked.")
+    ] = ("", ""),
+    rules: Annotated[bool, typer.Option("--rules", help="List every rule and its flag.")] = False,
+    max_concurrency: Annotated[int | None, typer.Option(help="Calls at once, at most.")] = None,
+    requests_per_minute: Annotated[float | None, typer.Option(help="Limit to keep.")] = None,
+    tokens_per_minute: Annotated[float | None, typer.Option(help="Limit to keep.")] = None,
+    timeout: Annotated[float | None, typer.Option(help="Seconds a try.")] = None,
+    max_retries: Annotated[int | None, typer.Option(help="Tries after the first.")] = None,
+    prices: Annotated[Path | None, typer.Option(help="Price file of your own, TOML.")] = None,
+    api_key_env: Annotated[
+        str, typer.Option(help="Environment variable that holds the key.")
+    ] = "OPENAI_API_KEY",
 ) -> None:
-    """Verdicts of a judge into the store. The key comes from OPENAI_API_KEY."""
-    from sftkit.generation import Generations
-    from sftkit.judging import Judge, ReferenceJudge
+    """Verdicts of a judge into the store. Every rule of the judge is a flag too: --both-orders false, --questions off …
+
+    `sftkit judge --rules` lists them. The key comes from OPENAI_API_KEY.
+    """
+    from sftkit import judge_command as do
+    from sftkit.judging import ReferenceJudge
     from sftkit.ratings import RatingStore
 
-    chosen = Judge(model, base_url=base_url or None) if model else ReferenceJudge()
-    chosen.rate(Generations.load(answers), store=RatingStore(store))
+    if rules:
+        return do.show_rules(console)
+    if replay:
+        return do.show_replay(RatingStore(store), console)
+    if any(diff):
+        return do.show_diff(RatingStore(store), *diff, console)
+    given = do.rules_of(context.args)
+    found = do.answers_at(answers)
+    if not model:
+        ReferenceJudge().rate(found, store=RatingStore(store))
+        return report(store)
+    limits = {"max_concurrency": max_concurrency, "timeout": timeout, "max_retries": max_retries}
+    limits |= {"requests_per_minute": requests_per_minute, "tokens_per_minute": tokens_per_minute}
+    chosen = do.judge_of(model, base_url, given, api_key_env=api_key_env, prices=prices, **limits)
+    if estimate:
+        return do.show_estimate(chosen, found, RatingStore(store), limit, console)
+    do.run(chosen, found, RatingStore(store), limit, spend_limit, console)
     report(store)
 
 

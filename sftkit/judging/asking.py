@@ -96,7 +96,7 @@ class Asking:
         """Wait until all rows are written. Raises what ended the run early."""
         self._rows.put_nowait(None)
         await self._writer
-        await self.endpoint.client.close()
+        await self.endpoint.close()
         self._update(force=True)
         if self.error is not None:
             raise self.error
@@ -115,7 +115,9 @@ class Asking:
                 if self._stopping.is_set():
                     self.pace.give_back()
                     break
-                task = asyncio.create_task(self._one(call))
+                cost = self._cost(call)
+                self._reserved += cost
+                task = asyncio.create_task(self._one(call, cost))
                 tasks.add(task)
                 task.add_done_callback(tasks.discard)
             await asyncio.gather(*tasks)
@@ -124,10 +126,8 @@ class Asking:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _one(self, call: Call) -> None:
-        """One call to its end, with a slot in hand at the start."""
-        cost = self._cost(call)
-        self._reserved += cost
+    async def _one(self, call: Call, cost: float) -> None:
+        """One call to its end, with a slot in hand at the start and `cost` reserved for it."""
         try:
             rating, answered = await self._tried(call)
         except asyncio.CancelledError:

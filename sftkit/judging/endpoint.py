@@ -16,6 +16,7 @@ from sftkit.judging.request import Request
 FORMS = ("json_schema", "tools", "json_object", "plain")
 OPTIONS = ("logprobs", "temperature", "seed")
 NO_KEY = "none"  # sent to a base_url that asks for no key
+A_POOL = 16  # connections a client; it looks at all of its own at every request
 KEPT = 10_000  # characters of a reply that is no chat completion
 TRY_AGAIN = {"rate_limit", "http_5xx", "timeout", "network"}
 _SPOKEN_OF = {
@@ -51,13 +52,21 @@ class Reply:
 class Endpoint:
     """The model at one address, for one run. `form` and `dropped` are what was learnt of it on the way."""
 
-    def __init__(self, model: str, base_url: str | None, key: str, timeout: float, logprobs: bool):
+    def __init__(
+        self, model: str, base_url: str | None, key: str, timeout: float, logprobs: bool, at_once: int = 1
+    ):
         from openai import AsyncOpenAI
 
         self.model, self.base_url, self._key = model, base_url, key
         self.form = FORMS[0]
         self.dropped: set[str] = set() if logprobs else {"logprobs"}
-        self.client = AsyncOpenAI(api_key=key, base_url=base_url, timeout=timeout, max_retries=0)
+        options = {"api_key": key, "base_url": base_url, "timeout": timeout, "max_retries": 0}
+        self._clients = [AsyncOpenAI(**options) for _ in range(-(-at_once // A_POOL))]
+        self._turn = 0
+
+    async def close(self) -> None:
+        for client in self._clients:
+            await client.close()
 
     async def ask(self, request: Request) -> Reply:
         """One try. Raises Failure."""
@@ -94,7 +103,11 @@ class Endpoint:
         import openai
 
         try:
-            raw = await self.client.chat.completions.with_raw_response.create(**body)
+            client = self._clients[self._turn % len(self._clients)]
+            self._turn += 1
+            # an extra_body goes out as it is; through all else the client would walk, which takes as long as the rest
+            create = client.chat.completions.with_raw_response.create
+            raw = await create(model=self.model, messages=[], extra_body=body)
             return json.loads(raw.http_response.content)
         except openai.APITimeoutError as error:
             raise Failure("timeout", self.told(error)) from None
@@ -107,7 +120,7 @@ class Endpoint:
 
     def _status(self, error: Any) -> Failure:
         code, words = error.status_code, self.told(error)
-        if code == 429 and "insufficient_quota" not in words:
+        if code == 429 and getattr(error, "code", None) != "insufficient_quota":
             return Failure("rate_limit", words, _retry_after(error.response.headers))
         if code >= 500 or code in (408, 409):
             return Failure("http_5xx", words, _retry_after(error.response.headers))

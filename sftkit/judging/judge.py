@@ -79,6 +79,7 @@ class Judge:
         self.prices = prices
         self.progress = Progress()
         self._asking: Asking | None = None
+        self._price: Price | None = None
 
     @property
     def rater(self) -> str:
@@ -154,7 +155,8 @@ class Judge:
 
         plan = self._plan(answers, limit)
         key = self._key()
-        if spend_limit is not None and self.price is None:
+        self._price = self.price  # the file is read once a run
+        if spend_limit is not None and self._price is None:
             raise JudgeError(
                 f"no price of {self.model} is known, so no spending limit can be kept: give prices={{…}}"
             )
@@ -235,12 +237,14 @@ class Judge:
         self, store: RatingStore, key: str, spend_limit: float | None, tell: Callable[[Progress], None]
     ) -> Asking:
         return Asking(
-            Endpoint(self.model, self.base_url, key, self.timeout, self.protocol.logprobs),
+            Endpoint(
+                self.model, self.base_url, key, self.timeout, self.protocol.logprobs, self.max_concurrency
+            ),
             Pace(self.max_concurrency, self.requests_per_minute, self.tokens_per_minute),
             store,
             self._read,
             max_retries=self.max_retries,
-            price=self.price,
+            price=self._price,
             spend_limit=spend_limit,
             expected_out=self._expected_out(),
             tell=tell,
@@ -281,7 +285,9 @@ class Judge:
     def _notes(self) -> dict[str, Any]:
         """What goes along with every rating: which rules made it."""
         p = self.protocol
-        return {"protocol": {"name": p.name, "hash": p.hash, "safety_gate": p.safety_gate, "rules": p.changed}}
+        return {
+            "protocol": {"name": p.name, "hash": p.hash, "safety_gate": p.safety_gate, "rules": p.changed}
+        }
 
     def _read(self, call: Call, reply: Reply | Failure, seconds: float) -> Rating:
         """The rating that a reply holds; whatever is wrong with the reply, it is kept and the call is unscored."""
@@ -298,7 +304,7 @@ class Judge:
         if isinstance(reply, Failure):
             return Rating(**common, verdict="unscored", reason=f"{reply.reason}: {reply}", evidence=evidence)
         common |= {"raw_reply": reply.text, "tokens_in": reply.tokens_in, "tokens_out": reply.tokens_out}
-        if (price := self.price) and reply.tokens_in is not None and reply.tokens_out is not None:
+        if (price := self._price) and reply.tokens_in is not None and reply.tokens_out is not None:
             common["price"] = price.of(reply.tokens_in, reply.tokens_out, reply.tokens_cached or 0)
         evidence |= {"served_by": reply.served_by, "form": reply.form}
         evidence |= {"fingerprint": reply.fingerprint} if reply.fingerprint else {}

@@ -136,6 +136,11 @@ class Protocol:
         for f in fields(Protocol):
             yield f.name, f.default, f.metadata["choices"], f.metadata["help"]
 
+    @staticmethod
+    def nearest(name: str) -> str:
+        """What to do about a rule that does not exist."""
+        return _nearest(name, [f.name for f in fields(Protocol)])
+
     def asks_questions(self, task: str | None) -> bool:
         return self.questions == "on" or (self.questions == "auto" and kind_of_task(task) == "closed")
 

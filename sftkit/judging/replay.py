@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from sftkit.errors import JudgeError
 from sftkit.judging.verdict import Shape, Unscorable, read_verdict
 
@@ -106,4 +108,5 @@ def diff(store: RatingStore, rater_x: str, rater_y: str) -> pd.DataFrame:
 def _words(outcome: float, flip: Any) -> str:
     if outcome != outcome:
         return "unscored"
-    return "inconsistent" if flip is True else WORDS[outcome]
+    turned = isinstance(flip, (bool, np.bool_)) and bool(flip)  # missing where one order alone was seen
+    return "inconsistent" if turned else WORDS[outcome]

@@ -20,7 +20,7 @@ import jinja2
 from sftkit.generation.table import Messages
 from sftkit.judging.protocol import Protocol
 from sftkit.judging.rubric import QUESTIONS, system_prompt
-from sftkit.judging.verdict import Shape, schema_text
+from sftkit.judging.verdict import Shape, schema_of, schema_tokens
 
 _USER = """\
 {% if labels | length == 2 -%}
@@ -70,7 +70,7 @@ class Request:
 
     @property
     def schema(self) -> dict[str, Any]:
-        return json.loads(schema_text(self.shape))
+        return schema_of(self.shape)
 
     @cached_property
     def hash(self) -> str:
@@ -82,10 +82,10 @@ class Request:
             digest.update(hashlib.sha256(part.encode()).digest())
         return digest.hexdigest()
 
-    @property
+    @cached_property
     def size(self) -> int:
         """About how many tokens it takes."""
-        return tokens_of(self.system) + tokens_of(self.data) + tokens_of(schema_text(self.shape)) + 60
+        return tokens_of(self.system) + tokens_of(self.data) + schema_tokens(self.shape) + 60
 
     def _user(self, nonce: str) -> str:
         shape = self.shape

@@ -124,12 +124,18 @@ def _reply_model(shape: Shape) -> type[BaseModel]:
 
 
 @lru_cache(maxsize=256)
-def schema_text(shape: Shape | None) -> str:
-    """The strict JSON schema of a reply as JSON text; of the questions where no shape is given."""
+def schema_of(shape: Shape | None) -> dict[str, Any]:
+    """The strict JSON schema of a reply, not to be changed; of the questions where no shape is given."""
     schema = (_reply_model(shape) if shape else Questions).model_json_schema()
     if shape is None:  # strict schemas know neither lengths nor item counts; read_questions checks both
         schema["properties"]["questions"] = {"type": "array", "items": {"type": "string"}}
-    return json.dumps(schema)
+    return schema
+
+
+@lru_cache(maxsize=256)
+def schema_tokens(shape: Shape | None) -> int:
+    """About how many tokens the schema takes."""
+    return len(json.dumps(schema_of(shape))) // 4
 
 
 def read_verdict(reply: str | None, shape: Shape) -> Verdict:

@@ -111,8 +111,10 @@ def _misspelt(name: Any) -> str | None:
     known = [dimension.name for dimension in DIMENSIONS]
     if not isinstance(name, str) or not name.strip():
         return ""
+    if name in known:
+        return None
     near = get_close_matches(name, known, n=1, cutoff=0.85)
-    return near[0] if near and name not in known else None
+    return near[0] if near else None
 
 
 def _extra_faults(rating: Rating) -> list[Fault]:

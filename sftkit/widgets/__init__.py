@@ -1,4 +1,4 @@
-"""The kernel half of what a notebook shows. Names are loaded when first used: the grid needs no plotly, and so on."""
+"""The kernel half of what a notebook shows. Names are loaded when first used: a form needs no figure, and so on."""
 
 from __future__ import annotations
 

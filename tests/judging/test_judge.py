@@ -49,17 +49,6 @@ def wait_for(ready, seconds=30):
         time.sleep(0.01)
 
 
-@pytest.fixture
-def store(tmp_path):
-    return RatingStore(f"sqlite:///{tmp_path / 'ratings.db'}")
-
-
-@pytest.fixture(autouse=True)
-def no_keys(monkeypatch):
-    for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "OPENAI_ORG_ID"):
-        monkeypatch.delenv(name, raising=False)
-
-
 def rate(server, answers, store=None, limit=None, **options):
     judge = Judge("fake-judge", server.base_url, **{"timeout": 5, "canaries": 0, **options})
     return judge.rate(answers, store=store, limit=limit, progress=False)
