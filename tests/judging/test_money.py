@@ -43,8 +43,7 @@ def test_the_users_file_comes_first(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     ("text", "words"),
-    [("[x", "cannot be read"), ('date = "x"', r"needs date, source and \[date.models\]")]
-    + [('[x]\n[x.models]\n"m" = { input = 1 }', "the price of m: give"), ('[x]\n[x.models]\n"m" = { input = -1, output = 1 }', "0 or more")],
+    [("[x", "cannot be read"), ('date = "x"', r"needs date, source and \[date.models\]"), ('[x]\n[x.models]\n"m" = { input = 1 }', "the price of m: give"), ('[x]\n[x.models]\n"m" = { input = -1, output = 1 }', "0 or more")],
 )  # fmt: skip
 def test_a_bad_price_file_is_named(tmp_path, text, words):
     path = tmp_path / "prices.toml"
