@@ -1,4 +1,4 @@
-"""Modules that are loaded only when they are really wanted: a second of every start (measured), for here they never are.
+"""Modules that are loaded only when they are really wanted: 0.6 s or more of every start (measured), for here they never are.
 
 - torch's compiler: torch, transformers and DeepSpeed mark functions for it (`torch.compiler.disable` and the like) and
   load all of it to say so. A stand-in takes the marks; asked for anything else, it gives way to the real one, which then
