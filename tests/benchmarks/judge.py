@@ -166,7 +166,7 @@ def report(pairs: int, run: dict[str, Any], kills: dict[str, Any], same: tuple[b
     lines = [
         f"# The judge at scale: {pairs:,} pairs in both orders against the fake server",
         "",
-        f"Written by `python tests/benchmarks/judge.py` on {os.cpu_count()} cores; other programs were running too.",
+        f"Written by `python tests/benchmarks/judge.py` on {os.cpu_count()} cores, shared with other programs (load average below).",
         f"Latency {LATENCY} s, {CONCURRENCY} calls at once, timeout {TIMEOUT} s; 10 % 429, 5 % 500, 2 % hangs, 2 % bad JSON.",
         "",
         "| what | figure |",
