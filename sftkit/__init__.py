@@ -33,7 +33,7 @@ _HOME = {
     **dict.fromkeys("Judge Panel Protocol ReferenceJudge".split(), "sftkit.judging"),
     **dict.fromkeys("Estimate Report agreement win_rate".split(), "sftkit.report"),
     **dict.fromkeys(
-        "ComparisonGrid LaunchForm LossCurves RunMonitor RunsTable TokenLens set_language".split(),
+        "ComparisonGrid JudgePanel LaunchForm LossCurves RunMonitor RunsTable TokenLens set_language".split(),
         "sftkit.widgets",
     ),
 }
@@ -94,6 +94,7 @@ if TYPE_CHECKING:  # for editors: the same names, statically
     from sftkit.runs.dry_run import dry_run as dry_run
     from sftkit.runs.replay import Replay as Replay
     from sftkit.widgets import ComparisonGrid as ComparisonGrid
+    from sftkit.widgets import JudgePanel as JudgePanel
     from sftkit.widgets import LaunchForm as LaunchForm
     from sftkit.widgets import LossCurves as LossCurves
     from sftkit.widgets import RunMonitor as RunMonitor
