@@ -221,15 +221,16 @@ _TEMPLATE = jinja2.Environment(
 [data-jp-theme-light="false"] .sft-exam { --good: #81c784; --warn: #f0b45a; --stop: #ff8a80; }
 .sft-exam-passed { --tone: var(--good); } .sft-exam-unfinished { --tone: var(--warn); }
 .sft-exam-failed { --tone: var(--stop); background: color-mix(in srgb, var(--stop) 12%, transparent); }
-.sft-exam h4 { margin: 0 0 4px; font-size: 15px; } .sft-exam h4 b { color: var(--tone); }
+.sft-exam h4 { margin: 0 0 4px; font-size: 15px; } .sft-exam h4 b { white-space: normal; color: var(--tone); }
 .sft-exam ul { margin: 0 0 8px; padding-left: 18px; }
 .sft-exam .stop { color: var(--stop); font-weight: 600; } .sft-exam .warn { color: var(--warn); } .sft-exam .good { color: var(--good); }
 .sft-exam .quiet { color: var(--quiet); font-size: 12px; }
 .sft-exam table { border-collapse: collapse; font-size: 12.5px; margin: 0 0 8px; width: 100%; font-variant-numeric: tabular-nums; }
 .sft-exam :is(th, td) { text-align: left !important; padding: 2px 10px 2px 0; border: none; background: none; vertical-align: top; }
-.sft-exam th { font-weight: 600; color: var(--quiet); }
+.sft-exam th { font-weight: 600; color: var(--quiet); white-space: nowrap; }
 .sft-exam tr { border-bottom: 1px solid var(--line); background: none !important; }
-.sft-exam .two { display: grid; grid-template-columns: repeat(auto-fit, minmax(300px, 1fr)); gap: 0 24px; }
+.sft-exam .two { display: grid; grid-template-columns: repeat(auto-fit, minmax(300px, 1fr)); gap: 0 24px; align-items: start; }
+.sft-exam b, .sft-exam .n { white-space: nowrap; }
 .sft-exam .bar { width: 110px; } .sft-exam .bar div { height: 7px; border-radius: 4px; background: var(--line); overflow: hidden; margin-top: 6px; }
 .sft-exam .bar i { display: block; height: 100%; background: var(--jp-brand-color1, #1976d2); }
 .sft-exam summary { cursor: pointer; }
@@ -239,7 +240,7 @@ _TEMPLATE = jinja2.Environment(
 <ul>{% for level, words in findings %}<li class="{{ level }}">{{ words }}</li>{% endfor %}</ul>
 <table><thead><tr>{% for key in ("measure", "value", "ideal", "interval", "n") %}<th>{{ say("exam." ~ key) }}</th>{% endfor %}</tr></thead>
 <tbody>{% for row in rows %}<tr><td>{{ row.name }}</td><td><b>{{ row.value }}</b></td><td class="quiet">{{ row.ideal }}</td>
-<td>{{ row.interval }}</td><td>{{ row.n or "" }}</td></tr>{% endfor %}</tbody></table>
+<td>{{ row.interval }}</td><td class="n">{{ row.n or "" }}</td></tr>{% endfor %}</tbody></table>
 <div class="two">{% for title, groups in parts %}<table><thead><tr><th colspan="4">{{ title }}</th></tr></thead><tbody>
 {% for g in groups %}<tr><td>{{ g.name }}</td><td class="bar"><div>{% if g.share is not none %}<i style="width: {{ "%.0f" % (100 * g.share) }}%"></i>{% endif %}</div></td>
 <td title="{{ g.interval }}"><b>{{ g.value }}</b></td><td class="quiet">{{ g.n }}</td></tr>{% endfor %}</tbody></table>{% endfor %}</div>

@@ -43,7 +43,7 @@ class Share:
     def __str__(self) -> str:
         if not self.n:
             return "not measurable here"
-        return f"{100 * self.value:.0f} % ({100 * self.low:.0f} to {100 * self.high:.0f}, n = {self.n})"
+        return f"{100 * self.value:.0f} % ({100 * self.low:.0f}–{100 * self.high:.0f} %, n = {self.n})"
 
 
 def share(credits: Iterable[float]) -> Share:

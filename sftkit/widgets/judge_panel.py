@@ -94,7 +94,7 @@ class JudgePanel(VBox):
         self._status.add_class("sft-status")
         buttons.add_class("sft-launch")
         title = HTML(f"<h3>{escape(self._('judge.title'))}</h3>")
-        places = [self._estimate, buttons, self._progress, self.errors, self._card, self._results]
+        places = [self._estimate, buttons, self._progress, self.errors, self._results, self._card]
         fields = [self.rows["model"], self.rows["base_url"], self.rows["key_env"], self._key]
         fields += [self.rows[name] for name in NUMBERS]
         super().__init__([self._style, JudgeStyle(), title, *fields, self._fold, *places])
