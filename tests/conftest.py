@@ -7,7 +7,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -103,6 +103,27 @@ def own_queue(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SFTKIT_QUEUE", str(tmp_path_factory.mktemp("queue") / "line"))
         yield
+
+
+@pytest.fixture
+def sftkit(tmp_path: Path) -> Callable[..., str]:
+    """The `sftkit` command in a folder of its own: words in, what it prints out; no traceback for what a user can mend."""
+
+    def call(*words: str, stdin: str = "", code: int = 0, seconds: float = 120, **environment: str) -> str:
+        done = subprocess.run(
+            [sys.executable, "-m", "sftkit.cli", *words],
+            cwd=tmp_path,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=seconds,
+            env={**os.environ, "COLUMNS": "200", **environment},
+        )
+        assert done.returncode == code, done.stdout + done.stderr
+        assert "Traceback" not in done.stderr
+        return done.stdout + done.stderr
+
+    return call
 
 
 @pytest.fixture(scope="session")

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -16,25 +14,6 @@ from sftkit.runs import load_run
 
 ROOT = Path(__file__).parents[1]
 FAKE_WORKER = f"{sys.executable} {ROOT / 'tests/runs/fake_worker.py'}"
-
-
-@pytest.fixture
-def sftkit(tmp_path):
-    def call(*words: str, stdin: str = "", code: int = 0, **environment: str) -> str:
-        done = subprocess.run(
-            [sys.executable, "-m", "sftkit.cli", *words],
-            cwd=tmp_path,
-            input=stdin,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            env={**os.environ, "COLUMNS": "200", **environment},
-        )
-        assert done.returncode == code, done.stdout + done.stderr
-        assert "Traceback" not in done.stderr
-        return done.stdout + done.stderr
-
-    return call
 
 
 @pytest.fixture

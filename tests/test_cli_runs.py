@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -15,23 +14,8 @@ FAKE_WORKER = f"{sys.executable} {Path(__file__).parent / 'runs/fake_worker.py'}
 
 
 @pytest.fixture
-def sftkit(tmp_path):
-    def call(*words: str, stdin: str = "", code: int = 0, **environment: str) -> str:
-        places = {"COLUMNS": "240", "SFTKIT_WORKER": FAKE_WORKER, "SFTKIT_QUEUE": str(tmp_path / "line")}
-        done = subprocess.run(
-            [sys.executable, "-m", "sftkit.cli", *words],
-            cwd=tmp_path,
-            input=stdin,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            env={**os.environ, **places, **environment},
-        )
-        assert done.returncode == code, done.stdout + done.stderr
-        assert "Traceback" not in done.stderr
-        return done.stdout + done.stderr
-
-    yield call
+def sftkit(sftkit, tmp_path):
+    yield partial(sftkit, seconds=60, COLUMNS="240", SFTKIT_WORKER=FAKE_WORKER, SFTKIT_QUEUE=str(tmp_path / "line"))  # fmt: skip
     for path in tmp_path.glob("runs/*/run.json"):
         load_run(path.parent).kill()
 

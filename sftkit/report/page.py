@@ -6,6 +6,7 @@ No script and nothing loaded from anywhere; prompts, answers and names are hosti
 from __future__ import annotations
 
 import datetime
+from base64 import b64encode
 from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
@@ -16,29 +17,33 @@ from sftkit.generation.table import prompt_text
 from sftkit.report import words
 from sftkit.report.tables import of_rater
 
+PAGE = "page.html.jinja"
 EXAMPLES = 3  # of each result
 LONGEST = 4000  # characters of a text shown in an example
 
 
-@lru_cache(maxsize=1)
-def _template() -> jinja2.Template:
+@lru_cache(maxsize=2)
+def template(name: str) -> jinja2.Template:
+    """A page of this folder. What is put into it is escaped; what it lacks is an error."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("sftkit.report", "."),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
+        lstrip_blocks=True,
     )
-    return environment.get_template("page.html.jinja")
+    environment.filters["base64"] = lambda data: b64encode(data).decode()
+    return environment.get_template(name)
 
 
 def fragment(report: Any) -> str:
     """For a notebook cell; takes its colours from the theme."""
-    return _template().render(whole=False, **_content(report))
+    return template(PAGE).render(whole=False, **_content(report))
 
 
 def whole_page(report: Any) -> str:
     """A file of its own; light or dark as the reader's system is."""
-    return _template().render(whole=True, **_content(report))
+    return template(PAGE).render(whole=True, **_content(report))
 
 
 def _content(report: Any) -> dict[str, Any]:

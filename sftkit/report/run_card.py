@@ -12,19 +12,18 @@ from __future__ import annotations
 
 import datetime
 import re
-from base64 import b64encode
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import jinja2
-
+from sftkit.report.page import template
 from sftkit.report.run_facts import Answers, Section, Table, sections, summary
 from sftkit.report.scrub import Scrub
 from sftkit.report.words import visible
 
 # What Markdown would take for its own: anywhere, at the beginning of a line, and in what it makes links of unasked.
 _MARKS = re.compile(r"([\\`*_\[\]<>#|~$&@!]|^[-+=]|(?<=^\d)[.)]|(?<=^\d\d)[.)]|:(?=//)|(?<=mailto):|(?<=xmpp):|(?<=www)\.)", re.IGNORECASE)  # fmt: skip
+
+PAGE = "run_card.html.jinja"
 
 
 class RunCard:
@@ -56,7 +55,7 @@ class RunCard:
 
     def html(self) -> str:
         """The page of `to_html`."""
-        return _template().render(whole=True, **self._content())
+        return template(PAGE).render(whole=True, **self._content())
 
     def markdown(self, picture: str = "") -> str:
         """The text of `to_markdown`; `picture`: the file of the curve, none: without it."""
@@ -65,7 +64,7 @@ class RunCard:
         return "\n\n".join([*head, *body, plain(_made())]) + "\n"
 
     def _repr_html_(self) -> str:
-        return _template().render(whole=False, **self._content())
+        return template(PAGE).render(whole=False, **self._content())
 
     def __repr__(self) -> str:
         return f"RunCard({self.run.id!r}: {', '.join(section.title for section in self.sections)})"
@@ -76,19 +75,6 @@ class RunCard:
 
 def _made() -> str:
     return f"Made {datetime.date.today().isoformat()} by sftkit."
-
-
-@lru_cache(maxsize=1)
-def _template() -> jinja2.Template:
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("sftkit.report", "."),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["base64"] = lambda data: b64encode(data).decode()
-    return environment.get_template("run_card.html.jinja")
 
 
 def _write(path: str | Path, text: str) -> Path:

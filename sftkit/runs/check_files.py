@@ -200,9 +200,9 @@ def results_fit_on_disk(look: Look) -> Iterator[Finding]:
         free = look.free_bytes(place)
         field = "ckpt_path" if config.ckpt_path else "save_path"
         if free < least:
-            yield Finding("stop", field, f"{place} has {_size(free)} free; the model and one checkpoint need about {_size(least)}.")  # fmt: skip
+            yield Finding("stop", field, f"{place} has {disk.size_words(free)} free; the model and one checkpoint need about {disk.size_words(least)}.")  # fmt: skip
         elif free < most:
-            yield Finding("warn", field, f"{place} has {_size(free)} free; the model and {kept} checkpoints need about {_size(most)}.", {"max_ckpt_num": 1}, "Keep one checkpoint")  # fmt: skip
+            yield Finding("warn", field, f"{place} has {disk.size_words(free)} free; the model and {kept} checkpoints need about {disk.size_words(most)}.", {"max_ckpt_num": 1}, "Keep one checkpoint")  # fmt: skip
 
 
 def _checkpoints_kept(look: Look) -> int:
@@ -246,11 +246,3 @@ def _listed(folder: Path) -> list[Path]:
 def _as_typed(path: Path) -> str:
     """Relative to the present folder where it lies in it."""
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
-
-
-def _size(count: float) -> str:
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if count < 1000:
-            return f"{count:.3g} {unit}"
-        count /= 1000
-    return f"{count:.3g} TB"

@@ -1,8 +1,6 @@
 """`sftkit judge` from a terminal: estimate, run, spending limit, replay, diff, and every rule as a flag."""
 
-import os
-import subprocess
-import sys
+from functools import partial
 
 import pytest
 
@@ -14,18 +12,8 @@ from sftkit.ratings import DIMENSIONS, RatingStore
 
 
 @pytest.fixture
-def sftkit(tmp_path):
-    def call(*words, code=0):
-        command = [sys.executable, "-m", "sftkit.cli", "judge", *words]
-        environment = {**os.environ, "COLUMNS": "200"}
-        done = subprocess.run(
-            command, cwd=tmp_path, capture_output=True, text=True, timeout=60, env=environment
-        )
-        assert done.returncode == code, done.stdout + done.stderr
-        assert "Traceback" not in done.stderr
-        return done.stdout + done.stderr
-
-    return call
+def sftkit(sftkit):
+    return partial(sftkit, "judge", seconds=60)
 
 
 def test_every_rule_is_a_flag():
