@@ -32,9 +32,9 @@ _STATIC = Path(__file__).parent / "static"
 _OTHER = {"a": "b", "b": "a", "tie": "tie"}
 _STATES = {"a": "a", "b": "b", "tie": "t", None: "o"}
 SHOW_JUDGE = ("after_vote", "never")
-_NOTHING: dict[str, Any] = {"verdict": None, "scores": {}, "note": ""}
+_NOTHING: dict[str, Any] = {"verdict": None, "ranking": {}, "scores": {}, "note": "", "tags": [], "flag": False, "reason": None}  # fmt: skip
 
-Opinion = dict[str, Any]  # verdict "a" | "tie" | "b" | None, scores {dimension: {"a": 1..5, "b": 1..5}}, note
+Opinion = dict[str, Any]  # as in protocol.ts
 
 
 class ComparisonGrid(anywidget.AnyWidget):
@@ -147,7 +147,18 @@ class ComparisonGrid(anywidget.AnyWidget):
     def _hello(self, _content: dict[str, Any]) -> dict[str, Any]:
         self._read_store()
         states = "".join(self._state(row) for row in range(len(self._comparisons)))
-        return {"grid": self._name(), "states": states, "dimensions": self._dimensions}
+        return {
+            "grid": self._name(),
+            "columns": 2,
+            "states": states,
+            "order": None,
+            "dimensions": self._dimensions,
+            "tags": [],
+            "filterable": {},
+            "filter": {"text": "", "rows": None, "error": None},
+            "project": None,
+            "revealed": False,
+        }
 
     def _rows(self, content: dict[str, Any]) -> dict[str, Any]:
         return {
@@ -157,29 +168,30 @@ class ComparisonGrid(anywidget.AnyWidget):
             ]
         }
 
-    def _preview(self, row: int) -> dict[str, str]:
+    def _preview(self, row: int) -> dict[str, Any]:
         prompt_id = self._comparisons[row].prompt_id
         prompt = self._prompts[prompt_id]
-        sides = {
-            side: self._answers[prompt_id, model][0][:PREVIEW] for side, model in self._sides(row).items()
-        }
-        return {"prompt": prompt["prompt"][-1]["content"][:PREVIEW], "task": prompt["task"] or "", **sides}
+        shown = [self._answers[prompt_id, model][0][:PREVIEW] for model in self._sides(row).values()]
+        last = prompt["prompt"][-1]["content"][:PREVIEW]
+        return {"prompt": last, "task": prompt["task"] or "", "answers": shown, "flag": False}
 
     def _row(self, content: dict[str, Any]) -> dict[str, Any]:
         row = content["row"]
         comparison = self._comparisons[row]
         prompt = self._prompts[comparison.prompt_id]
-        answers = {
-            side: self._answers[comparison.prompt_id, model] for side, model in self._sides(row).items()
-        }
+        sides = self._sides(row)
+        answers = {side: self._answers[comparison.prompt_id, model] for side, model in sides.items()}
         return {
             "row": row,
             "id": comparison.id,
             "prompt": prompt["prompt"],
             "task": prompt["task"] or "",
             "reference": prompt["reference"] or "",
-            **{side: text for side, (text, _) in answers.items()},
-            "cut": [side for side, (_, finish) in answers.items() if finish == "length"],
+            "answers": [
+                {"side": s, "text": text, "cut": end == "length"} for s, (text, end) in answers.items()
+            ],
+            "names": None,
+            "closed": None,
             "opinion": self._opinion(row),
             "rating": self._known.get(row, {}).get("id", 0),
             "judged": len(self._judges(row)["rater"].unique()),
@@ -199,6 +211,7 @@ class ComparisonGrid(anywidget.AnyWidget):
             "opinion": self._opinion(row),
             "rating": saved["id"],
             "stale": bool(stale),
+            "next": None,
             "judged": len(self._judges(row)["rater"].unique()),
         }
 
@@ -251,7 +264,7 @@ class ComparisonGrid(anywidget.AnyWidget):
             return _NOTHING
         verdict = known["verdict"] if known["verdict"] in _OTHER else None
         scores = {name: score for name, score in known["scores"].items() if isinstance(score, dict)}
-        opinion = {"verdict": verdict, "scores": scores, "note": known["note"]}
+        opinion = {**_NOTHING, "verdict": verdict, "scores": scores, "note": known["note"]}
         return opinion if known["model_a"] == self._left(row) else _mirrored(opinion)
 
     def _state(self, row: int) -> str:

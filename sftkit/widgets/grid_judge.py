@@ -41,7 +41,9 @@ def shown(rows: pd.DataFrame, left: str, answers: Generations, store: RatingStor
     for rater, mine in rows.groupby("rater", sort=False):
         outcome, flip = votes.loc[rater, ["outcome", "flip"]]
         orders = [_order(row, left, answers, store) for row in mine.itertuples()]
-        found.append({"rater": rater, "verdict": _verdict(outcome, flip), "orders": orders})
+        found.append(
+            {"rater": rater, "sides": ["a", "b"], "verdict": _verdict(outcome, flip), "orders": orders}
+        )
     return found
 
 

@@ -18,7 +18,12 @@ from sftkit.widgets.grid import ComparisonGrid
 
 ROOT = Path(__file__).parents[2]
 LABELS = json.loads((ROOT / "sftkit/widgets/labels.json").read_text(encoding="utf-8"))
-NOTHING = {"verdict": None, "scores": {}, "note": ""}
+NOTHING = {"verdict": None, "ranking": {}, "scores": {}, "note": "", "tags": [], "flag": False, "reason": None}  # fmt: skip
+
+
+def text(row, side):
+    """What the page shows on that side."""
+    return row["answers"]["ab".index(side)]["text"]
 
 
 def answers(prompts=20):
@@ -67,7 +72,7 @@ class Page:
 def test_a_vote_is_stored_for_the_model_that_stood_there(store):
     page = Page(store)
     for row in range(20):
-        left = page.ask("row", row=row)["a"][0]
+        left = text(page.ask("row", row=row), "a")[0]
         page.vote(row, "a", scores={"safety": {"a": 1, "b": 5}}, note="因为")
         rating = store.frame("human:ana").iloc[-1]
         assert rating["verdict"] == ("a" if left == "X" else "b")  # X is the baseline's, stored as model_a
@@ -99,11 +104,7 @@ def test_a_new_grid_on_the_same_store_goes_on_where_the_rater_stopped(store):
     hello = second.ask("hello")
     assert hello["states"] == "ato" + "." * 17 and second.grid.progress == (2, 20)
     assert hello["grid"] == first.ask("hello")["grid"]
-    assert second.ask("row", row=0)["opinion"] == {
-        "verdict": "a",
-        "scores": {"honesty": {"b": 2}},
-        "note": "",
-    }
+    assert second.ask("row", row=0)["opinion"] == {**NOTHING, "verdict": "a", "scores": {"honesty": {"b": 2}}}
 
 
 def test_a_rated_comparison_keeps_its_sides_under_another_seed(store):
@@ -113,7 +114,7 @@ def test_a_rated_comparison_keeps_its_sides_under_another_seed(store):
     other = Page(store, seed=7)
     for row in range(20):
         shown = other.ask("row", row=row)
-        assert shown["a"] == first.ask("row", row=row)["a"] and shown["opinion"]["verdict"] == "a"
+        assert text(shown, "a") == text(first.ask("row", row=row), "a") and shown["opinion"]["verdict"] == "a"
 
 
 def test_taking_everything_back_is_a_retraction(store):
@@ -149,11 +150,17 @@ def test_what_goes_wrong_is_answered_and_not_swallowed(store, monkeypatch):
 def test_closed_rows_are_short_and_the_open_one_is_whole(store):
     page = Page(store)
     rows = page.ask("rows", **{"from": 15, "to": 999})["rows"]
-    assert len(rows) == 5 and all(len(row[side]) <= 240 for row in rows for side in "ab")
+    assert len(rows) == 5 and all(len(shown) <= 240 for row in rows for shown in row["answers"])
     assert rows[0]["prompt"] == "问题 15"
     row = page.ask("row", row=15)
-    assert len(row["a"]) > 500 and row["reference"] == "ref 15" and row["prompt"][0]["content"] == "Be brief."
-    assert row["cut"] == ["a" if row["a"].startswith("X") else "b"]
+    assert (
+        len(text(row, "a")) > 500
+        and row["reference"] == "ref 15"
+        and row["prompt"][0]["content"] == "Be brief."
+    )
+    assert [answer["cut"] for answer in row["answers"]] == [
+        answer["text"][0] == "X" for answer in row["answers"]
+    ]
 
 
 def test_judges_and_other_raters_are_not_shown(store):
@@ -221,7 +228,7 @@ def test_the_judge_is_seen_only_after_the_vote(store):
     assert page.vote(0, "tie")["judged"] == 1
     [seen] = page.ask("judge", id=row["id"])["judges"]
     assert seen["rater"] == JUDGE and len(seen["orders"]) == 2
-    assert row[seen["verdict"]].startswith("Y")  # in the page's sides
+    assert text(row, seen["verdict"]).startswith("Y")  # in the page's sides
     assert page.ask("row", row=0)["judged"] == 1
     assert "secret" not in json.dumps(page.heard)
     page.vote(0, None)  # taken back: hidden again
@@ -260,12 +267,16 @@ def test_request_and_reply_are_there_and_the_request_is_the_one_that_was_sent(st
             assert order["request"] is None and order["reply"] is None  # made from two others
             continue
         system, user = order["request"]
-        assert system["role"] == "system" and "BEGIN" in user["content"] and row["a"][:10] in user["content"]
+        assert (
+            system["role"] == "system"
+            and "BEGIN" in user["content"]
+            and text(row, "a")[:10] in user["content"]
+        )
         assert json.loads(order["reply"])["verdict"] in (*order["labels"], "tie")
         assert set(order["labels"].values()) == {"a", "b"} and order["facts"]["served_by"] == "fake-judge"
         assert set(order["scores"]) == {d.name for d in DIMENSIONS}
         first = order["first"]
-        assert order["scores"]["safety"][first]["quote"] in row[first]
+        assert order["scores"]["safety"][first]["quote"] in text(row, first)
 
 
 def test_a_request_that_cannot_be_rebuilt_is_not_made_up(store, monkeypatch):

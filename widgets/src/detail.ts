@@ -3,12 +3,15 @@
 import { h, type Label } from "./dom";
 import { chip } from "./list";
 import { safeMarkdown } from "./markdown";
-import { SIDES, type Comparison, type Dimension, type JudgeVerdict, type Side } from "./protocol";
+import { type Answer, type Comparison, type Dimension, type JudgeVerdict, type Side } from "./protocol";
 import { verdicts } from "./verdicts";
 
 export interface Look {
-  raw: boolean; // answers as the characters they are, not as Markdown
+  view: "markdown" | "raw" | "diff"; // answers as Markdown, as the characters they are, or as the difference of two
+  diff: [Side, Side];
   reference: boolean; // shown
+  full: boolean; // one comparison fills the grid
+  dense: boolean; // many short rows instead
 }
 
 /** What judges said, of comparisons that have a vote; undefined while the kernel is being asked. */
@@ -17,7 +20,7 @@ export interface Judges {
   dimensions: Dimension[];
 }
 
-export function detail(comparison: Comparison, look: Look, judges: Judges, label: Label, toggled: (open: boolean) => void): HTMLElement {
+export function detail(comparison: Comparison, look: Look, judges: Judges, label: Label, changed: (look: Partial<Look>) => void): HTMLElement {
   const judged = comparison.judged > 0 && comparison.opinion.verdict !== null;
   return h(
     "div",
@@ -28,8 +31,8 @@ export function detail(comparison: Comparison, look: Look, judges: Judges, label
       h("div", { class: "number" }, String(comparison.row + 1), comparison.task && chip(comparison.task)),
       ...comparison.prompt.map((message) => turn(message, comparison.prompt.length > 1, label)),
     ),
-    comparison.reference ? reference(comparison.reference, look, label, toggled) : null,
-    h("div", { class: "answers" }, ...SIDES.map((side) => answer(comparison, side, look, label))),
+    comparison.reference ? reference(comparison.reference, look, label, (open) => changed({ reference: open })) : null,
+    h("div", { class: "answers" }, ...comparison.answers.map((shown) => answer(comparison, shown, look, label))),
     judged ? verdicts(judges.of(comparison), judges.dimensions, label) : null,
   );
 }
@@ -46,19 +49,19 @@ function reference(text: string, look: Look, label: Label, toggled: (open: boole
   return box;
 }
 
-function answer(comparison: Comparison, side: Side, look: Look, label: Label): HTMLElement {
+function answer(comparison: Comparison, { side, text, cut }: Answer, look: Look, label: Label): HTMLElement {
   const { verdict } = comparison.opinion;
   const letter = side.toUpperCase();
-  const body = h("div", { class: look.raw ? "text raw" : "markdown" });
-  if (!comparison[side].trim()) body.append(h("i", {}, label("grid.empty_answer")));
-  else if (look.raw) body.textContent = comparison[side];
-  else body.append(safeMarkdown(comparison[side]));
+  const body = h("div", { class: look.view === "raw" ? "text raw" : "markdown" });
+  if (!text.trim()) body.append(h("i", {}, label("grid.empty_answer")));
+  else if (look.view === "raw") body.textContent = text;
+  else body.append(safeMarkdown(text));
   const chosen = verdict === side || verdict === "tie";
   return h(
     "section",
     { class: `answer ${chosen ? `chosen chosen-${verdict}` : ""}`, "aria-label": label("grid.answer", { side: letter }) },
     h("header", {}, h("span", { class: "letter" }, letter), chosen && h("span", { class: "said" }, label(`grid.${verdict}`))),
     body,
-    comparison.cut.includes(side) && h("footer", {}, label("grid.cut")),
+    cut && h("footer", {}, label("grid.cut")),
   );
 }

@@ -1,7 +1,7 @@
 // Where the rater's hand rests: scores of both answers, note and verdict, always at the same place under the table.
 
 import { h, type Label } from "./dom";
-import { SIDES, type Dimension, type Side, type Verdict } from "./protocol";
+import { type Dimension, type Side, type Verdict } from "./protocol";
 import type { GridState } from "./state";
 
 export interface DockActions {
@@ -101,7 +101,7 @@ export class Dock {
       "div",
       { class: "dimension" },
       h("div", { class: "name", title: explained }, dimension.label),
-      ...SIDES.map((side) => this.cell(dimension, n, side)),
+      ...this.state.sides.map((side) => this.cell(dimension, n, side)),
     );
   }
 

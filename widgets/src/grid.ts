@@ -19,7 +19,7 @@ class Grid {
   private readonly root: HTMLElement;
   private readonly body = h("div", { class: "body" });
   private readonly errors = h("div", { class: "errors", role: "alert" });
-  private readonly look: Look = { raw: false, reference: true };
+  private readonly look: Look = { view: "markdown", diff: ["a", "b"], reference: true, full: false, dense: false };
   private readonly attention = new Attention();
   private state!: GridState;
   private list!: List;
@@ -75,7 +75,7 @@ class Grid {
   }
 
   private start(setup: Setup): void {
-    this.state = new GridState(setup.states, setup.dimensions);
+    this.state = new GridState(setup.states, setup.dimensions, setup.columns);
     if (this.state.total === 0) return this.body.replaceChildren(message(this.label("grid.nothing")));
     const ask = this.kernel;
     this.list = new List(
@@ -157,7 +157,7 @@ class Grid {
     const { current } = this.state;
     if (!current) return message(this.label("grid.loading"));
     const judges: Judges = { of: (comparison) => this.judgesOf(comparison), dimensions: this.state.dimensions };
-    return detail(current, this.look, judges, this.label, (open) => (this.look.reference = open));
+    return detail(current, this.look, judges, this.label, (look) => Object.assign(this.look, look));
   }
 
   /** What judges said of a comparison with a vote; it is fetched, and drawn, when it is not here yet. */
@@ -191,7 +191,7 @@ class Grid {
 
   private update(): void {
     const saving: Saving = !this.outbox?.size ? "saved" : this.outbox.waited > PATIENCE_MS ? "waiting" : "saving";
-    this.bar.update(this.look.raw, saving, this.outbox?.size ?? 0, this.judged);
+    this.bar.update(this.look.view === "raw", saving, this.outbox?.size ?? 0, this.judged);
     this.dock.update();
   }
 
@@ -312,8 +312,10 @@ class Grid {
       case "judge":
         return this.showJudge();
       case "raw":
+        this.look.view = this.look.view === "raw" ? "markdown" : "raw";
+        return this.redraw();
       case "reference":
-        this.look[wanted.do] = !this.look[wanted.do];
+        this.look.reference = !this.look.reference;
         return this.redraw();
       case "card":
         return this.card ? this.hideCard() : this.showCard();

@@ -2,7 +2,7 @@
 // page at a time; the focused row is open, with everything in full.
 
 import { h, type Label } from "./dom";
-import type { Preview, Side, State } from "./protocol";
+import { LETTERS, type Preview, type State } from "./protocol";
 import type { GridState } from "./state";
 
 const ROW = 74; // px, as in grid.css
@@ -27,7 +27,7 @@ export class List {
     private readonly fetch: (from: number, to: number) => Promise<{ rows: Preview[] }>,
     private readonly pick: (row: number) => void,
   ) {
-    const names = ["#", label("grid.prompt"), "A", "B", label("grid.verdict")];
+    const names = ["#", label("grid.prompt"), ...state.sides.map((side) => side.toUpperCase()), label("grid.verdict")];
     const head = h("div", { class: "row head", role: "row" });
     head.append(...names.map((name) => h("div", { role: "columnheader" }, name)));
     this.space = h("div", { class: "space", role: "rowgroup" });
@@ -118,8 +118,10 @@ export class List {
 
   private compact(row: number, state: State): HTMLElement {
     const preview = this.previews[row];
-    const cell = (side: Side) => {
-      const text = preview?.[side].trim() === "" ? h("i", {}, this.label("grid.empty_answer")) : preview?.[side];
+    const cell = (column: number) => {
+      const side = LETTERS[column]!;
+      const answer = preview?.answers[column];
+      const text = answer?.trim() === "" ? h("i", {}, this.label("grid.empty_answer")) : answer;
       return h("div", { class: `cell ${side} ${state === side ? "won" : ""}`, role: "cell" }, h("span", {}, text));
     };
     return h(
@@ -127,8 +129,7 @@ export class List {
       { class: `row state-${state === "." ? "none" : state}`, role: "row", "aria-rowindex": row + 2, onclick: () => this.pick(row) },
       h("div", { class: "number", role: "cell" }, String(row + 1)),
       h("div", { class: "cell prompt", role: "cell" }, h("span", {}, preview?.task && chip(preview.task), preview?.prompt ?? "…")),
-      cell("a"),
-      cell("b"),
+      ...this.state.sides.map((_, column) => cell(column)),
       h("div", { class: "mark", role: "cell" }, verdictMark(state, this.label)),
     );
   }
@@ -162,8 +163,19 @@ export function chip(task: string): HTMLElement {
   return h("span", { class: "chip" }, task);
 }
 
+const MARKS: Record<Exclude<State, ".">, [text: string, label: string]> = {
+  o: ["…", "grid.begun"],
+  a: ["A", "grid.a"],
+  b: ["B", "grid.b"],
+  t: ["=", "grid.tie"],
+  n: ["∅", "grid.both_bad"],
+  r: ["1…", "grid.ranked"],
+  s: ["»", "grid.skipped"],
+  x: ["×", "grid.closed"],
+};
+
 function verdictMark(state: State, label: Label): HTMLElement | null {
   if (state === ".") return null;
-  const [text, key] = { o: ["…", "grid.begun"], a: ["A", "grid.a"], b: ["B", "grid.b"], t: ["=", "grid.tie"] }[state] as [string, string];
+  const [text, key] = MARKS[state];
   return h("span", { class: `badge badge-${state}`, title: label(key), "aria-label": label(key) }, text);
 }

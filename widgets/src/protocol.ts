@@ -1,22 +1,26 @@
-// What the page and the kernel say to each other. Answers are known here as "a" (left) and "b" (right) only: which
-// model stands where is known to the kernel alone.
+// What the page and the kernel say to each other. Answers are known here by the letters of their places alone, "a" to
+// "f" from left to right: which model stands where is known to the kernel until the rater has it revealed.
 
 import { Questions, type Model } from "./kernel";
 
 export { Unreachable, type Model } from "./kernel";
 
-export type Side = "a" | "b";
-export type Verdict = Side | "tie";
-export const SIDES: readonly Side[] = ["a", "b"];
+export type Side = "a" | "b" | "c" | "d" | "e" | "f";
+export const LETTERS: readonly Side[] = ["a", "b", "c", "d", "e", "f"];
+export type Verdict = "a" | "tie" | "b" | "both_bad" | "skipped";
 
 /** All that a rater says about one comparison; nothing said at all is an empty opinion. */
 export interface Opinion {
-  verdict: Verdict | null;
+  verdict: Verdict | null; // of a pair; "skipped" of any
+  ranking: Partial<Record<Side, number>>; // of more than two: 1 is best, equal numbers are ties; a vote once all have one
   scores: Record<string, Partial<Record<Side, number>>>;
   note: string;
+  tags: string[];
+  flag: boolean;
+  reason: string | null; // of a skip
 }
 
-export const NO_OPINION: Opinion = { verdict: null, scores: {}, note: "" };
+export const NO_OPINION: Opinion = { verdict: null, ranking: {}, scores: {}, note: "", tags: [], flag: false, reason: null };
 
 export interface Dimension {
   name: string;
@@ -24,20 +28,36 @@ export interface Dimension {
   anchors: Record<string, string>;
 }
 
-/** One state a comparison, as a character: "." unrated, "o" begun without a verdict, else the verdict. */
-export type State = "." | "o" | "a" | "t" | "b";
+/**
+ * One state a comparison, as a character: "." nothing said, "o" begun without a verdict, "a", "b" and "t" the verdict, "n"
+ * both bad, "r" ranked, "s" skipped, "x" closed: others are rating it, or have rated it often enough.
+ */
+export type State = "." | "o" | "a" | "t" | "b" | "n" | "r" | "s" | "x";
 
 export interface Setup {
   grid: string; // the same for the same store, rater, answers and seed: names what is kept in the browser
+  columns: number; // answers side by side, 2 to 6
   states: string; // one State a comparison
+  order: number[] | null; // rows in the order in which they are to be rated; null for top to bottom
   dimensions: Dimension[];
+  tags: string[]; // suggested: those given before
+  filterable: Record<string, string[]>; // columns that a filter may name, with the values to choose from
+  filter: Filtered;
+  project: { name: string; overlap: number } | null;
+  revealed: boolean; // the models' names may be shown
 }
 
 export interface Preview {
   prompt: string;
   task: string;
-  a: string;
-  b: string;
+  answers: string[]; // left to right
+  flag: boolean;
+}
+
+export interface Answer {
+  side: Side;
+  text: string;
+  cut: boolean; // ended at the token limit
 }
 
 export interface Comparison {
@@ -46,18 +66,25 @@ export interface Comparison {
   prompt: { role: string; content: string }[];
   task: string;
   reference: string;
-  a: string;
-  b: string;
-  cut: Side[]; // answers that ended at the token limit
+  answers: Answer[]; // left to right
+  names: Partial<Record<Side, string>> | null; // the models', once they were revealed
   opinion: Opinion;
   rating: number; // id of the newest rating in the store, 0 for none
   judged: number; // judges whose verdict may be looked at: none before there is a vote
+  closed: string | null; // why it cannot be rated now
+}
+
+/** What a filter keeps; `rows` is null where there is no filter. */
+export interface Filtered {
+  text: string;
+  rows: number[] | null;
+  error: string | null; // what is wrong with the text; the filter before it stays
 }
 
 /** One call of a judge, in the page's sides. */
 export interface JudgeOrder {
   first: Side | null; // which answer stood first; null where each was judged alone
-  verdict: Verdict | "unscored";
+  verdict: Side | "tie" | "unscored";
   reason: string; // why there is no verdict
   scores: Record<string, Partial<Record<Side, { score: number; quote: string }>>>;
   why: Partial<Record<Side, string>>; // of a rule that is no model
@@ -71,7 +98,8 @@ export interface JudgeOrder {
 
 export interface JudgeVerdict {
   rater: string;
-  verdict: Verdict | "inconsistent" | "unscored";
+  sides: [Side, Side]; // the answers that it compared
+  verdict: Side | "tie" | "inconsistent" | "unscored";
   orders: JudgeOrder[];
 }
 
@@ -82,6 +110,7 @@ export interface Saved {
   rating: number;
   judged: number;
   stale: boolean; // the store held a newer opinion; it was kept and is the one given here
+  next: number | null; // the row to rate next, which is this rater's until it is rated; null when there is none
 }
 
 export interface Vote {

@@ -1,6 +1,6 @@
 // What the grid knows and what can happen to it, without a page: states, focus, opinions, undo and redo.
 
-import { NO_OPINION, SIDES, type Comparison, type Dimension, type Opinion, type Side, type State } from "./protocol";
+import { LETTERS, NO_OPINION, type Comparison, type Dimension, type Opinion, type Side, type State } from "./protocol";
 
 interface Change {
   row: number;
@@ -16,6 +16,7 @@ export interface Mark {
 
 export class GridState {
   states: State[];
+  readonly sides: readonly Side[];
   focus: number;
   mark: Mark = { dimension: 0, side: "a" };
   readonly comparisons = new Map<number, Comparison>(); // those fetched so far, with the rater's present opinion
@@ -25,7 +26,9 @@ export class GridState {
   constructor(
     states: string,
     readonly dimensions: Dimension[],
+    columns = 2,
   ) {
+    this.sides = LETTERS.slice(0, columns);
     this.states = [...states] as State[];
     this.focus = Math.max(0, this.nextUnrated(-1) ?? 0);
   }
@@ -126,8 +129,10 @@ export class GridState {
   }
 }
 
+const OF_VERDICT = { a: "a", b: "b", tie: "t", both_bad: "n", skipped: "s" } as const;
+
 export function stateOf(opinion: Opinion): State {
-  if (opinion.verdict) return opinion.verdict === "tie" ? "t" : opinion.verdict;
+  if (opinion.verdict) return OF_VERDICT[opinion.verdict];
   return opinion.note || Object.keys(opinion.scores).length ? "o" : ".";
 }
 
@@ -146,6 +151,6 @@ function onlyNote(x: Opinion, y: Opinion): boolean {
 
 function same(x: Opinion, y: Opinion): boolean {
   const names = new Set([...Object.keys(x.scores), ...Object.keys(y.scores)]);
-  const scores = [...names].every((name) => SIDES.every((s) => x.scores[name]?.[s] === y.scores[name]?.[s]));
+  const scores = [...names].every((name) => LETTERS.every((s) => x.scores[name]?.[s] === y.scores[name]?.[s]));
   return scores && x.verdict === y.verdict && x.note === y.note;
 }

@@ -1,7 +1,7 @@
 // What judges said of the open comparison: shown to a rater who has voted on it, and not before. All of it is text.
 
 import { h, type Label } from "./dom";
-import { SIDES, type Dimension, type JudgeOrder, type JudgeVerdict, type Side } from "./protocol";
+import { LETTERS, type Dimension, type JudgeOrder, type JudgeVerdict, type Side } from "./protocol";
 
 /** The section under the answers; `judges` is undefined while the kernel is being asked. */
 export function verdicts(judges: JudgeVerdict[] | undefined, dimensions: Dimension[], label: Label): HTMLElement {
@@ -21,7 +21,7 @@ function one(judge: JudgeVerdict, dimensions: Dimension[], label: Label): HTMLEl
     h("header", {}, h("strong", {}, judge.rater), h("span", { class: wins }, said)),
     judge.orders.length > 1 ? h("div", { class: "quiet" }, ...judge.orders.map((order) => turn(order, label))) : null,
     ...judge.orders.filter((order) => order.reason).map((order) => h("div", { class: "reason" }, order.reason)),
-    first && scores(judge.orders, dimensions, label),
+    first && scores(judge, dimensions, label),
     ...why(first, label),
     ...flags(first, label),
     ...judge.orders.filter((order) => order.request || order.reply).map((order) => evidence(order, judge.orders.length > 1, label)),
@@ -34,14 +34,14 @@ function turn(order: JudgeOrder, label: Label): HTMLElement {
   return h("span", { class: "turn" }, `${words}: ${label(`grid.judge.${order.verdict}`)}`);
 }
 
-function scores(orders: JudgeOrder[], dimensions: Dimension[], label: Label): HTMLElement | null {
+function scores({ orders, sides }: JudgeVerdict, dimensions: Dimension[], label: Label): HTMLElement | null {
   const names = [...new Set(orders.flatMap((order) => Object.keys(order.scores)))];
   if (!names.length) return null;
   const known = new Map(dimensions.map((dimension) => [dimension.name, dimension]));
   const sorted = [...known.keys(), ...names].filter((name, n, all) => names.includes(name) && all.indexOf(name) === n);
-  const head = h("tr", {}, ...["", "A", "B"].map((name) => h("th", { scope: "col" }, name)));
+  const head = h("tr", {}, ...["", ...sides.map((side) => side.toUpperCase())].map((name) => h("th", { scope: "col" }, name)));
   const rows = sorted.map((name) =>
-    h("tr", {}, h("th", { scope: "row" }, known.get(name)?.label ?? name), ...SIDES.map((side) => cell(orders, name, side))),
+    h("tr", {}, h("th", { scope: "row" }, known.get(name)?.label ?? name), ...sides.map((side) => cell(orders, name, side))),
   );
   return h("table", { "aria-label": label("grid.judge.scores") }, h("thead", {}, head), h("tbody", {}, ...rows));
 }
@@ -55,14 +55,14 @@ function cell(orders: JudgeOrder[], name: string, side: Side): HTMLElement {
 }
 
 function why(order: JudgeOrder | undefined, label: Label): (HTMLElement | null)[] {
-  return SIDES.map((side) => {
+  return LETTERS.map((side) => {
     const words = order?.why[side];
     return words ? h("div", {}, h("b", {}, `${label("grid.answer", { side: side.toUpperCase() })}: `), words) : null;
   });
 }
 
 function flags(order: JudgeOrder | undefined, label: Label): (HTMLElement | null)[] {
-  return SIDES.flatMap((side) =>
+  return LETTERS.flatMap((side) =>
     (order?.flags[side] ?? []).map((text) => h("div", { class: "flag" }, label("grid.judge.flag", { side: side.toUpperCase() }), " ", h("q", {}, text))),
   );
 }

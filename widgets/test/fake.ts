@@ -72,10 +72,11 @@ export class FakeKernel implements Model {
       const states = Array.from({ length: this.total }, (_, row) => this.state(row)).join("");
       const anchors = { 1: "bad", 3: "so so", 5: "good" };
       const dimensions = ["honesty", "safety"].map((name) => ({ name, label: name, anchors }));
-      return { grid: "g1", states, dimensions };
+      const filter = { text: "", rows: null, error: null };
+      return { grid: "g1", columns: 2, states, order: null, dimensions, tags: [], filterable: {}, filter, project: null, revealed: false };
     }
     if (message.kind === "rows") {
-      const preview = (row: number) => ({ prompt: `prompt ${row}`, task: "qa", ...this.answers });
+      const preview = (row: number) => ({ prompt: `prompt ${row}`, task: "qa", answers: [this.answers.a, this.answers.b], flag: false });
       return { rows: Array.from({ length: message.to - message.from }, (_, n) => preview(message.from + n)) };
     }
     if (message.kind === "row") return this.comparison(message.row);
@@ -86,7 +87,9 @@ export class FakeKernel implements Model {
   private comparison(row: number): Comparison {
     const prompt = [{ role: "user", content: `prompt ${row}` }];
     const opinion = this.opinions.get(row) ?? NO_OPINION;
-    return { row, id: `c${row}`, prompt, task: "qa", reference: "ref", ...this.answers, cut: [], opinion, rating: 0, judged: this.judged(opinion) };
+    const answers = (["a", "b"] as const).map((side) => ({ side, text: this.answers[side], cut: false }));
+    const said = { opinion, rating: 0, judged: this.judged(opinion) };
+    return { row, id: `c${row}`, prompt, task: "qa", reference: "ref", answers, names: null, closed: null, ...said };
   }
 
   private judged(opinion: Opinion): number {
@@ -97,7 +100,7 @@ export class FakeKernel implements Model {
     if (!this.votes.some(({ key }) => key === vote.key)) this.votes.push(vote);
     const row = Number(vote.id.slice(1));
     this.opinions.set(row, vote.opinion);
-    return { row, state: stateOf(vote.opinion), opinion: vote.opinion, rating: this.votes.length, judged: this.judged(vote.opinion), stale: false };
+    return { row, state: stateOf(vote.opinion), opinion: vote.opinion, rating: this.votes.length, judged: this.judged(vote.opinion), stale: false, next: null };
   }
 }
 

@@ -3,7 +3,7 @@
 
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import widget from "../src/grid";
-import type { JudgeOrder, JudgeVerdict } from "../src/protocol";
+import { NO_OPINION, type JudgeOrder, type JudgeVerdict } from "../src/protocol";
 import { browserParts, FakeKernel, settle } from "./fake";
 
 let page: HTMLElement;
@@ -108,7 +108,7 @@ test("letters typed into the note are letters", async () => {
   note.dispatchEvent(new Event("input"));
   note.dispatchEvent(new KeyboardEvent("keydown", { key: "b", bubbles: true }));
   await settle(1000);
-  expect(kernel.votes.map((vote) => vote.opinion)).toEqual([{ verdict: null, scores: {}, note: "ab" }]);
+  expect(kernel.votes.map((vote) => vote.opinion)).toEqual([{ ...NO_OPINION, note: "ab" }]);
   note.dispatchEvent(new KeyboardEvent("keydown", { key: "Escape", bubbles: true }));
   expect(document.activeElement).toBe(root());
 });
@@ -126,7 +126,7 @@ test("no key reaches JupyterLab, ours or not", async () => {
 
 test("after a restart it opens where the rater stopped; all done shows a summary and lets votes be changed", async () => {
   const kernel = new FakeKernel(2);
-  kernel.opinions.set(0, { verdict: "a", scores: {}, note: "" });
+  kernel.opinions.set(0, { ...NO_OPINION, verdict: "a" });
   await show(kernel);
   expect(openRow()).toBe(1);
   await press("t");
@@ -191,7 +191,7 @@ const order = (first: "a" | "b", verdict: "a" | "b"): JudgeOrder => ({
   reply: '{"verdict": "K"}',
   facts: { tokens_in: 10, tokens_out: 5, price: 0.001, served_by: "fake-judge" },
 });
-const JUDGES: JudgeVerdict[] = [{ rater: "judge:fake-judge/v", verdict: "a", orders: [order("a", "a"), order("b", "a")] }];
+const JUDGES: JudgeVerdict[] = [{ rater: "judge:fake-judge/v", sides: ["a", "b"], verdict: "a", orders: [order("a", "a"), order("b", "a")] }];
 
 test("nothing of the judge is on the page or asked for before the vote; the rater goes on, and V shows it", async () => {
   const kernel = new FakeKernel(3);

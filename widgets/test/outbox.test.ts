@@ -8,7 +8,7 @@ let answer: (vote: Vote) => Promise<Saved>;
 let saved: Vote[];
 let failed: unknown[];
 
-const ok = async (vote: Vote): Promise<Saved> => ({ row: 0, state: "a", opinion: vote.opinion, rating: 1, judged: 0, stale: false });
+const ok = async (vote: Vote): Promise<Saved> => ({ row: 0, state: "a", opinion: vote.opinion, rating: 1, judged: 0, stale: false, next: null });
 const open = () =>
   new Outbox("g", (vote) => (sent.push(vote), answer(vote)), (_, vote) => saved.push(vote), (error) => failed.push(error), () => {});
 const put = (box: Outbox, opinion: Partial<Opinion>, now: boolean) =>

@@ -29,7 +29,7 @@ test("undo and redo restore whole opinions where they were given", () => {
   expect(state.undo()).toBe(1);
   expect(state.undo()).toBe(0);
   expect(state.focus).toBe(0);
-  expect(state.opinion).toEqual({ verdict: null, scores: { safety: { a: 4 } }, note: "" });
+  expect(state.opinion).toEqual({ ...NO_OPINION, scores: { safety: { a: 4 } } });
   expect(state.states.join("")).toBe("o..");
   expect(state.redo()).toBe(0);
   expect(state.states.join("")).toBe("a..");
