@@ -79,7 +79,7 @@ def test_a_vote_is_stored_for_the_model_that_stood_there(store):
         assert rating["scores"]["safety"][rating["verdict"]] == 1
         assert rating["shown_first"] == rating["verdict"]
         assert (rating["model_a"], rating["note"], rating["seconds"]) == ("secret-base", "因为", 1.5)
-        assert rating["evidence"] == {"sides": "sha256-sides-v1", "seed": 0}
+        assert rating["evidence"] == {"sides": "sha256-sides-v2", "seed": 0}
     assert page.grid.progress == (20, 20) and len(page.grid.ratings) == 20
     assert set(store.votes()["outcome"]) == {0.0, 1.0}  # both sides occurred
 
