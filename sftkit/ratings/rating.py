@@ -12,7 +12,8 @@ from typing import Any
 from sftkit.errors import Fault, RatingError
 from sftkit.ratings.dimensions import DIMENSIONS
 
-VERDICTS = ("a", "b", "tie", "unscored", "open", "retracted")
+VERDICTS = ("a", "b", "tie", "both_bad", "unscored", "skipped", "open", "retracted")
+VOTES = ("a", "b", "tie", "both_bad")  # the verdicts that decide a comparison
 CANARY = "canary:"  # begins the name of an answer that was made to catch a judge
 ASIDE = "aside:"  # stands for the other model where a rating is of no comparison (questions, an answer alone)
 EXAM = "exam:"  # begins the names of the exam's answers and prompts
@@ -23,14 +24,17 @@ _TEXTS = ("note", "reason", "request_hash", "raw_reply")
 class Rating:
     """What `rater` says about the answers of `model_a` and `model_b` to the prompt `prompt_id`.
 
-    verdict: "a", "b" or "tie"; "unscored" is a judgement that failed (`reason` says why, and is required);
-    "open" holds scores or a note before there is a verdict, and is never a vote; "retracted" takes back whatever
+    verdict: "a", "b", "tie", or "both_bad", a tie of two bad answers; "unscored" is a judgement that failed and
+    "skipped" one that the rater would not make (`reason` says why, and is required); "open" holds scores or a note before there is a verdict, and is never a vote; "retracted" takes back whatever
     this rater said before about this comparison (an undo), and leaves the history in the store.
     scores: {dimension: {"a": 1..5, "b": 1..5}} (either side may be missing), or {dimension: 1..5} for a score of the
     comparison as a whole. Dimensions beyond the six may be used freely; a misspelt one of the six is refused.
     shown_first: which answer stood first (left, or earlier in the judge's prompt): "a", "b" or None if not known.
     seconds: time spent. request_hash, raw_reply, tokens_in, tokens_out, price (US dollars), evidence (JSON): a judge's.
     key: any text that is unique to this rating; adding the same key again changes nothing, so a vote can be sent twice.
+    tags: a rater's own words for it; flag: come back to this one; project: of which project it is part;
+    probability: with which the queue chose this comparison, above 0 to 1, None where it was not sampled.
+    A ranking of more than two models is one Rating a pair, all with evidence {"ranking": {"models", "ranks"}}.
 
     Raises RatingError with every fault at once.
     """
@@ -52,6 +56,10 @@ class Rating:
     price: float | None = None
     evidence: dict[str, Any] = field(default_factory=dict)
     key: str | None = None
+    tags: list[str] = field(default_factory=list)
+    flag: bool = False
+    project: str | None = None
+    probability: float | None = None
 
     def __post_init__(self) -> None:
         faults = [
@@ -59,11 +67,13 @@ class Rating:
             *_verdict_faults(self),
             *_score_faults(self.scores),
             *_extra_faults(self),
+            *_project_faults(self),
         ]
         if faults:
             raise RatingError(faults)
-        for name in ("scores", "seconds", "tokens_in", "tokens_out", "price"):  # numpy's numbers are no JSON
-            object.__setattr__(self, name, _plain(getattr(self, name)))
+        for name in ("scores", "seconds", "tokens_in", "tokens_out", "price", "probability", "flag"):
+            object.__setattr__(self, name, _plain(getattr(self, name)))  # numpy's numbers are no JSON
+        object.__setattr__(self, "tags", list(self.tags))
 
 
 def _name_faults(rating: Rating) -> list[Fault]:
@@ -81,8 +91,8 @@ def _verdict_faults(rating: Rating) -> list[Fault]:
     faults = []
     if rating.verdict not in VERDICTS:
         faults.append(Fault("verdict", f"{rating.verdict!r} is none of {', '.join(VERDICTS)}."))
-    if rating.verdict == "unscored" and not rating.reason:
-        faults.append(Fault("reason", "is empty.", "Say why the comparison is unscored."))
+    if rating.verdict in ("unscored", "skipped") and not rating.reason:
+        faults.append(Fault("reason", "is empty.", f"Say why the comparison is {rating.verdict}."))
     if rating.shown_first not in ("a", "b", None):
         faults.append(Fault("shown_first", f'{rating.shown_first!r} is none of "a", "b", None.'))
     return faults
@@ -134,6 +144,22 @@ def _extra_faults(rating: Rating) -> list[Fault]:
             faults.append(Fault("evidence", f"must be a dict, not {type(rating.evidence).__name__}."))
     except (TypeError, ValueError, RecursionError) as error:
         faults.append(Fault("evidence", f"cannot be kept as JSON: {error}."))
+    return faults
+
+
+def _project_faults(rating: Rating) -> list[Fault]:
+    faults = []
+    if not isinstance(rating.tags, (list, tuple)):
+        faults.append(Fault("tags", f"must be a list of texts, not {type(rating.tags).__name__}."))
+    elif odd := [tag for tag in rating.tags if not isinstance(tag, str) or not tag.strip()]:
+        faults.append(Fault("tags", f"{odd[0]!r} is no text, or an empty one."))
+    if not isinstance(_plain(rating.flag), bool):
+        faults.append(Fault("flag", f"must be True or False, not {rating.flag!r}."))
+    if rating.project is not None and (not isinstance(rating.project, str) or not rating.project.strip()):
+        faults.append(Fault("project", f"must be text and not empty, or None, not {rating.project!r}."))
+    p = rating.probability
+    if p is not None and (not _is_number(p, low=0, high=1) or p == 0):
+        faults.append(Fault("probability", f"{p!r} is not a number above 0 and up to 1."))
     return faults
 
 

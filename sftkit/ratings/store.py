@@ -10,20 +10,24 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
 from sftkit.errors import StoreError
-from sftkit.ratings import tables
+from sftkit.ratings import assignments, tables
+from sftkit.ratings.database import Told, open_engine, write
 from sftkit.ratings.rating import Rating
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from sftkit.generation.table import Generations
+    from sftkit.ratings.dimensions import Dimension
+    from sftkit.ratings.projects import Project
 
 
 class RatingStore:
@@ -36,7 +40,7 @@ class RatingStore:
 
     def __init__(self, url: str | os.PathLike[str]):
         self.url = url
-        self._engine_of = (os.getpid(), tables.open_engine(url))
+        self._engine_of = (os.getpid(), open_engine(url))
 
     @property
     def _engine(self) -> sa.Engine:
@@ -56,8 +60,10 @@ class RatingStore:
         for rating in ratings:
             if not isinstance(rating, Rating):
                 raise StoreError(f"The store takes sk.Rating, not {type(rating).__name__}.")
-        with self._told("write to"), tables.write(self._engine) as connection:
-            return [_insert(connection, rating) for rating in ratings]
+        with self.writing() as connection:
+            ids = [_insert(connection, rating) for rating in ratings]
+            assignments.record(connection, ratings)
+            return ids
 
     def register(self, answers: Generations) -> None:
         """Keep prompts and answers. The same ones again change nothing.
@@ -72,7 +78,7 @@ class RatingStore:
         ]
         for last in (False, True):
             try:
-                with self._told("write to"), tables.write(self._engine) as connection:
+                with self.writing() as connection:
                     _register_prompts(connection, prompts)
                     return _register_answers(connection, rows)
             except (
@@ -105,6 +111,49 @@ class RatingStore:
             frame[name] = frame[name].astype("Int64" if name != "id" else "int64")
         frame["created"] = pd.to_datetime(frame["created"].astype("float64"), unit="s", utc=True)
         return frame.assign(current=mark_current(frame).astype(bool))
+
+    def history(self, prompt_id: str, model_a: str, model_b: str, rater: str | None = None) -> pd.DataFrame:
+        """Every rating of one comparison, oldest first, whichever of the two was called a: a changed mind is visible.
+
+        The columns are those of `frame`; `rater` keeps one rater's rows.
+        """
+        frame = self.frame(rater, prompt_id=prompt_id)
+        pair = {model_a, model_b}
+        same = [{a, b} == pair for a, b in zip(frame["model_a"], frame["model_b"])]
+        return frame[same].reset_index(drop=True)
+
+    def project(
+        self, name: str, answers: Generations | None = None, *, models: Sequence[str] | None = None,
+        overlap: int | None = None, across: int | None = None, seed: int | None = None, strategy: str | None = None,
+        repeats: float | None = None, checks: float | None = None,
+        dimensions: Sequence[Dimension] | None = None, lease_minutes: float | None = None,
+    ) -> Project:  # fmt: skip
+        """Open the project, or make it from `answers` where there is none.
+
+        models: the baseline first (default: all of the answers). overlap: votes wanted of each comparison (1).
+        across: how many answers side by side, 2 or all models (default: all of 2 to 6). seed (0) and strategy
+        ("unrated", "overlap", "value", "random") of the queue. repeats, checks: shares of comparisons shown again and
+        of attention checks (0.0). dimensions: the rubric (the six). lease_minutes: how long one is held (20).
+
+        What is given for a project that exists must be what it was made with, or StoreError names the difference.
+        ConfigError lists every setting that cannot work.
+        """
+        from sftkit.ratings.projects import opened
+
+        given = {"models": models, "overlap": overlap, "across": across, "seed": seed, "strategy": strategy}
+        given |= {
+            "repeats": repeats,
+            "checks": checks,
+            "dimensions": dimensions,
+            "lease_minutes": lease_minutes,
+        }
+        return opened(self, name, answers, given)
+
+    def projects(self) -> pd.DataFrame:
+        """One row a project: project, comparisons, overlap, raters, votes, done (comparisons with enough votes)."""
+        from sftkit.ratings.projects import overview
+
+        return overview(self)
 
     def votes(self) -> pd.DataFrame:
         """One row a rater and comparison: prompt_id, model_a, model_b, rater, outcome, flip, task, len_a, len_b.
@@ -139,11 +188,20 @@ class RatingStore:
         return pd.DataFrame({c.name: pd.Series([row[c.name] for row in rows], dtype=object) for c in columns})
 
     def _read(self, query: sa.Select) -> list[sa.RowMapping]:
-        with self._told("read"), self._engine.begin() as connection:
+        with self.reading() as connection:
             return list(connection.execute(query).mappings())
 
-    def _told(self, deed: str) -> _Told:
-        return _Told(f"Cannot {deed} the rating store {self._engine.url!r}")
+    @contextmanager
+    def reading(self) -> Iterator[sa.Connection]:
+        """A transaction that reads."""
+        with Told("read", self._engine), self._engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[sa.Connection]:
+        """A transaction that writes; on disk once it is left."""
+        with Told("write to", self._engine), write(self._engine) as connection:
+            yield connection
 
     def close(self) -> None:
         """Give the connections back. The store may be used again; it then opens new ones."""
@@ -153,27 +211,13 @@ class RatingStore:
         return RatingStore, (self.url,)
 
     def __repr__(self) -> str:
-        with self._told("read"), self._engine.begin() as connection:
+        with self.reading() as connection:
             count, raters = connection.execute(
                 sa.select(sa.func.count(), sa.func.count(sa.distinct(tables.ratings.c.rater))).select_from(
                     tables.ratings
                 )
             ).one()
         return f"RatingStore({self._engine.url!r}: {count} ratings, {raters} raters)"
-
-
-class _Told:
-    """Turns a database's error into a StoreError that says what was tried and where."""
-
-    def __init__(self, message: str):
-        self.message = message
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, _type: Any, error: BaseException | None, _trace: Any) -> None:
-        if isinstance(error, sa.exc.SQLAlchemyError):
-            raise StoreError(f"{self.message}: {getattr(error, 'orig', None) or error}") from error
 
 
 def _insert(connection: sa.Connection, rating: Rating) -> int:

@@ -1,23 +1,13 @@
-"""The store's tables, and how its connections are opened. SQLAlchemy Core, the same on SQLite and PostgreSQL.
-
-SQLite: WAL, so that readers never wait for the writer; synchronous=FULL, so that a committed vote survives a power cut
-(in WAL mode NORMAL would not); a busy timeout, so that writers queue. WAL needs a local disk, not a network share.
-"""
+"""The store's tables, as a new database gets them (an older one: migrations). SQLAlchemy Core, SQLite and PostgreSQL."""
 
 from __future__ import annotations
 
 import json
-import os
-from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.pool import QueuePool
 
-from sftkit.errors import StoreError
-
-SCHEMA_VERSION = 1
-BUSY_MS = 30_000  # how long a SQLite writer waits for another one
+SCHEMA_VERSION = 2
 
 # UTF-8 has no lone surrogates and PostgreSQL's text no NUL; models write both
 _UNSTORABLE = dict.fromkeys((0, *range(55296, 57344)), "�")
@@ -89,7 +79,7 @@ ratings = sa.Table(
     sa.Column("id", sa.Integer, primary_key=True),
     sa.Column("created", sa.Float, nullable=False),  # unix seconds
     sa.Column("rater", StoredText, nullable=False, index=True),
-    sa.Column("prompt_id", StoredText, nullable=False),
+    sa.Column("prompt_id", StoredText, nullable=False, index=True),
     sa.Column("model_a", StoredText, nullable=False),
     sa.Column("model_b", StoredText, nullable=False),
     sa.Column("verdict", sa.String(16), nullable=False),
@@ -105,94 +95,44 @@ ratings = sa.Table(
     sa.Column("price", sa.Float),
     sa.Column("evidence", StoredJson, nullable=False),
     sa.Column("key", StoredText, unique=True),
+    sa.Column("tags", StoredJson, nullable=False, server_default="[]"),
+    sa.Column("flag", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("project", StoredText),
+    sa.Column("probability", sa.Float),
     sqlite_autoincrement=True,  # an id is never given twice
 )
 
+projects = sa.Table(
+    "projects",
+    metadata,
+    sa.Column("name", StoredText, primary_key=True),
+    sa.Column("created", sa.Float, nullable=False),
+    sa.Column("overlap", sa.Integer, nullable=False),
+    sa.Column("lease_seconds", sa.Float, nullable=False),
+    sa.Column("settings", StoredJson, nullable=False),  # projects.Settings, whole
+)
 
-def open_engine(url: str | os.PathLike[str]) -> sa.Engine:
-    """An engine with the store's tables in place. StoreError says what is wrong with the URL or the database."""
-    parsed = _parsed(url)
-    try:
-        engine = _sqlite(parsed) if parsed.get_backend_name() == "sqlite" else sa.create_engine(parsed)
-    except (sa.exc.NoSuchModuleError, ModuleNotFoundError) as error:
-        raise StoreError(
-            f"No driver for {parsed.drivername}: {error}. Install one (PostgreSQL: psycopg)."
-        ) from error
-    for last in (
-        False,
-        False,
-        True,
-    ):  # two processes may create the tables at once; the second look finds them
-        try:
-            _create(engine)
-            return engine
-        except sa.exc.SQLAlchemyError as error:
-            if last:
-                raise StoreError(f"Cannot open the rating store {engine.url!r}: {_cause(error)}") from error
-    raise AssertionError("unreachable")
+comparisons = sa.Table(
+    "comparisons",
+    metadata,
+    sa.Column("project", StoredText, primary_key=True),
+    sa.Column("comparison", StoredText, primary_key=True),  # blind.Comparison.id
+    sa.Column("place", sa.Integer, nullable=False),  # their order in the project
+    sa.Column("prompt_id", StoredText, nullable=False),
+    sa.Column("models", StoredJson, nullable=False),  # by name: a rating is matched to its comparison by them
+    sa.Index("comparisons_of_prompt", "project", "prompt_id"),
+)
 
-
-def write(engine: sa.Engine) -> Any:
-    """A transaction that writes. SQLite takes the write lock at once: a read that turns into a write cannot wait."""
-    return engine.execution_options(sftkit_begin="BEGIN IMMEDIATE").begin()
-
-
-def _parsed(url: str | os.PathLike[str]) -> sa.URL:
-    if isinstance(url, os.PathLike):
-        return sa.URL.create("sqlite", database=os.fspath(url))
-    try:
-        parsed = sa.make_url(url)
-    except (sa.exc.ArgumentError, ValueError):
-        shown = "What was given" if "@" in str(url) else repr(url)  # before an @ there may be a password
-        raise StoreError(
-            f"{shown} is not a store's URL. Write sqlite:///ratings.db or postgresql://…"
-        ) from None
-    if parsed.drivername == "postgresql" and parsed.get_dialect().driver == "psycopg2":
-        parsed = parsed.set(drivername="postgresql+psycopg")
-    return parsed
-
-
-def _sqlite(url: sa.URL) -> sa.Engine:
-    memory = url.database in (None, "", ":memory:")
-    if not memory:
-        folder = Path(url.database).parent
-        if not folder.is_dir():
-            raise StoreError(
-                f"Cannot open {url.database}: there is no folder {folder}. Make it, or mend the path."
-            )
-    # in memory there is one database per connection, so threads take turns with one
-    size = {"pool_size": 1, "max_overflow": 0} if memory else {}
-    engine = sa.create_engine(url, poolclass=QueuePool, connect_args={"check_same_thread": False}, **size)
-
-    @sa.event.listens_for(engine, "connect")
-    def _(connection: Any, _record: Any) -> None:
-        connection.isolation_level = None  # the driver begins nothing by itself; `begin` below does
-        for pragma in (f"busy_timeout={BUSY_MS}", "journal_mode=WAL", "synchronous=FULL"):
-            connection.execute(f"PRAGMA {pragma}")
-
-    @sa.event.listens_for(engine, "begin")
-    def _(connection: sa.Connection) -> None:
-        connection.exec_driver_sql(connection.get_execution_options().get("sftkit_begin", "BEGIN"))
-
-    return engine
-
-
-def _create(engine: sa.Engine) -> None:
-    with write(engine) as connection:
-        present = set(sa.inspect(connection).get_table_names())
-        if "sftkit_schema" not in present and present & set(metadata.tables):
-            raise StoreError(
-                f"{engine.url!r} holds tables of another program. Give the store a database of its own."
-            )
-        if "sftkit_schema" not in present:
-            metadata.create_all(connection)
-            connection.execute(schema.insert().values(version=SCHEMA_VERSION))
-        version = connection.scalar(sa.select(sa.func.max(schema.c.version)))
-    if version != SCHEMA_VERSION:
-        raise StoreError(
-            f"{engine.url!r} has schema version {version}, this sftkit knows {SCHEMA_VERSION}. Use the newer sftkit."
-        )
-
-
-def _cause(error: sa.exc.SQLAlchemyError) -> str:
-    return str(getattr(error, "orig", None) or error)
+# Who has which comparison. It follows from leases and ratings and is written with them, in one transaction.
+assignments = sa.Table(
+    "assignments",
+    metadata,
+    sa.Column("project", StoredText, primary_key=True),
+    sa.Column("comparison", StoredText, primary_key=True),
+    sa.Column("rater", StoredText, primary_key=True),
+    sa.Column("expires", sa.Float, nullable=False),  # of the lease: unix seconds, the database's clock
+    sa.Column("voted", sa.Boolean, nullable=False),  # True: a current vote stands, and no lease is needed
+    sa.Column("seconds", sa.Float),  # what the vote took
+    sa.Column("at", sa.Float, nullable=False),  # of the lease or vote: unix seconds, the database's clock
+    sa.Index("assignments_of_rater", "project", "rater"),
+)

@@ -12,7 +12,7 @@ import pandas as pd
 
 from sftkit.ratings.rating import ASIDE, CANARY, EXAM
 
-OUTCOMES = {"a": 1.0, "tie": 0.5, "b": 0.0, "unscored": np.nan}
+OUTCOMES = {"a": 1.0, "tie": 0.5, "both_bad": 0.5, "b": 0.0, "unscored": np.nan}
 UNSAFE = 2  # a safety score that, given in every order seen, keeps an answer from winning
 VOTE_COLUMNS = ["prompt_id", "model_a", "model_b", "rater", "outcome", "flip", "task", "len_a", "len_b"]
 

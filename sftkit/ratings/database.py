@@ -1,0 +1,140 @@
+"""How the store's connections are opened, the same on SQLite and PostgreSQL.
+
+SQLite: WAL, so that readers never wait for the writer; synchronous=FULL, so that a committed vote survives a power cut
+(in WAL mode NORMAL would not); a busy timeout, so that writers queue. WAL needs a local disk, not a network share.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.pool import QueuePool
+
+from sftkit.errors import StoreError
+from sftkit.ratings import migrations
+from sftkit.ratings.tables import SCHEMA_VERSION, metadata, schema
+
+BUSY_MS = 30_000  # how long a SQLite writer waits for another one
+_LOCK = 0x5F7_1C17  # PostgreSQL: the advisory lock that creating and migrating take
+
+
+def open_engine(url: str | os.PathLike[str]) -> sa.Engine:
+    """An engine with the store's tables in place. StoreError says what is wrong with the URL or the database."""
+    parsed = _parsed(url)
+    try:
+        engine = _sqlite(parsed) if parsed.get_backend_name() == "sqlite" else sa.create_engine(parsed)
+    except (sa.exc.NoSuchModuleError, ModuleNotFoundError) as error:
+        raise StoreError(
+            f"No driver for {parsed.drivername}: {error}. Install one (PostgreSQL: psycopg)."
+        ) from error
+    try:
+        _create(engine)
+    except (sa.exc.SQLAlchemyError, OSError) as error:
+        engine.dispose()
+        raise StoreError(f"Cannot open the rating store {engine.url!r}: {_cause(error)}") from error
+    return engine
+
+
+def write(engine: sa.Engine) -> Any:
+    """A transaction that writes. SQLite takes the write lock at once: a read that turns into a write cannot wait."""
+    return engine.execution_options(sftkit_begin="BEGIN IMMEDIATE").begin()
+
+
+def _parsed(url: str | os.PathLike[str]) -> sa.URL:
+    if isinstance(url, os.PathLike):
+        return sa.URL.create("sqlite", database=os.fspath(url))
+    try:
+        parsed = sa.make_url(url)
+    except (sa.exc.ArgumentError, ValueError):
+        shown = "What was given" if "@" in str(url) else repr(url)  # before an @ there may be a password
+        raise StoreError(
+            f"{shown} is not a store's URL. Write sqlite:///ratings.db or postgresql://…"
+        ) from None
+    if parsed.drivername == "postgresql" and parsed.get_dialect().driver == "psycopg2":
+        parsed = parsed.set(drivername="postgresql+psycopg")
+    return parsed
+
+
+def _sqlite(url: sa.URL) -> sa.Engine:
+    memory = url.database in (None, "", ":memory:")
+    if not memory:
+        folder = Path(url.database).parent
+        if not folder.is_dir():
+            raise StoreError(
+                f"Cannot open {url.database}: there is no folder {folder}. Make it, or mend the path."
+            )
+    # in memory there is one database per connection, so threads take turns with one
+    size = {"pool_size": 1, "max_overflow": 0} if memory else {}
+    engine = sa.create_engine(url, poolclass=QueuePool, connect_args={"check_same_thread": False}, **size)
+
+    @sa.event.listens_for(engine, "connect")
+    def _(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None  # the driver begins nothing by itself; `begin` below does
+        for pragma in (f"busy_timeout={BUSY_MS}", "journal_mode=WAL", "synchronous=FULL"):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @sa.event.listens_for(engine, "begin")
+    def _(connection: sa.Connection) -> None:
+        connection.exec_driver_sql(connection.get_execution_options().get("sftkit_begin", "BEGIN"))
+
+    return engine
+
+
+def _create(engine: sa.Engine) -> None:
+    """Tables for a new database, today's tables for an older one; a newer or a foreign one is left alone."""
+    with write(engine) as connection:
+        if connection.dialect.name == "postgresql":  # SQLite's write lock already keeps others out
+            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
+        present = set(sa.inspect(connection).get_table_names())
+        if "sftkit_schema" not in present and present & set(metadata.tables):
+            raise StoreError(
+                f"{engine.url!r} holds tables of another program. Give the store a database of its own."
+            )
+        if "sftkit_schema" not in present:
+            metadata.create_all(connection)
+            connection.execute(schema.insert().values(version=SCHEMA_VERSION))
+        version = connection.scalar(sa.select(sa.func.max(schema.c.version)))
+        if version > SCHEMA_VERSION:
+            raise StoreError(
+                f"{engine.url!r} has schema version {version}, this sftkit knows {SCHEMA_VERSION}. "
+                "Use the newer sftkit."
+            )
+        if version < SCHEMA_VERSION:
+            migrations.migrate(connection, version)
+
+
+class Told:
+    """Turns a database's error into a StoreError that says what was tried and where."""
+
+    def __init__(self, deed: str, engine: sa.Engine):
+        self.message = f"Cannot {deed} the rating store {engine.url!r}"
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, _type: Any, error: BaseException | None, _trace: Any) -> None:
+        if isinstance(error, sa.exc.SQLAlchemyError):
+            raise StoreError(f"{self.message}: {_cause(error)}") from error
+
+
+def clock(connection: sa.Connection) -> sa.ColumnElement[float]:
+    """Unix seconds now, as an expression. PostgreSQL's own clock, because raters' machines differ; SQLite's file lies
+    on a local disk, so all its raters share one machine's clock."""
+    if connection.dialect.name == "postgresql":
+        return sa.cast(sa.extract("epoch", sa.func.clock_timestamp()), sa.Float)
+    return sa.literal(time.time(), sa.Float)
+
+
+def inserting(connection: sa.Connection, table: sa.Table) -> Any:
+    """An INSERT that knows ON CONFLICT, which SQLAlchemy keeps in each dialect."""
+    from sqlalchemy.dialects import postgresql, sqlite
+
+    return (postgresql if connection.dialect.name == "postgresql" else sqlite).insert(table)
+
+
+def _cause(error: Exception) -> str:
+    return str(getattr(error, "orig", None) or error)
