@@ -9,9 +9,24 @@
 
 from __future__ import annotations
 
-from sftkit.command.others import masked
-from sftkit.command.reading import translate
-from sftkit.command.translation import Flag, Translation
-from sftkit.command.writing import Written, write
+from importlib import import_module
+from typing import Any
 
-__all__ = ["Flag", "Translation", "Written", "masked", "translate", "write"]
+_HOME = {
+    "Flag": "translation",
+    "Translation": "translation",
+    "Written": "writing",
+    "masked": "others",
+    "translate": "reading",
+    "write": "writing",
+}
+
+__all__ = list(_HOME)
+
+
+def __getattr__(name: str) -> Any:
+    """Loaded when first used: an open form needs the names alone, not YAML and the readers."""
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    return value

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from functools import cached_property
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,6 @@ from sftkit.widgets.background import in_background, on_loop
 from sftkit.widgets.errors import ErrorRoom
 from sftkit.widgets.labels import label
 from sftkit.widgets.setting_rows import Fix, fix_button
-from sftkit.widgets.why import words as words_of
 
 if TYPE_CHECKING:
     from sftkit.runs.dry_run import DryRun
@@ -39,14 +39,25 @@ class DryRunPanel(VBox):
         self.config: SFTConfig | None = None  # that of the dry run shown
         self.running = False
         self._stop = threading.Event()
-        self._page, self._fixes = HTML(), HBox()
-        self.cancel_button = Button(description=self._("form.dry_cancel"), icon="stop")
-        self.cancel_button.on_click(lambda _button: self.cancel())
-        super().__init__()
-        self.add_class("sft-dry-run")
+        super().__init__(_dom_classes=("sft-dry-run",))
 
     def _(self, key: str, **values: object) -> str:
         return label(key, self._lang, **values)
+
+    @cached_property
+    def _page(self) -> HTML:
+        return HTML()
+
+    @cached_property
+    def _fixes(self) -> HBox:
+        return HBox()
+
+    @cached_property
+    def cancel_button(self) -> Button:
+        """There while one is being made."""
+        button = Button(description=self._("form.dry_cancel"), icon="stop")
+        button.on_click(lambda _button: self.cancel())
+        return button
 
     def start(self, config: SFTConfig) -> None:
         """Begin, unless one is being made."""
@@ -90,6 +101,8 @@ class DryRunPanel(VBox):
         elif self._stop.is_set():
             self._finish(self._note("inform", self._("form.dry_cancelled")), [])
         else:
+            from sftkit.widgets.why import words as words_of  # knows every failure: numpy and all
+
             cause = error.diagnosis
             words = ". ".join(words_of(cause, self._lang)) if cause else str(error)
             details = f"<details><summary>{escape(self._('error.traceback'))}</summary><pre>{escape(str(error))}</pre></details>"  # fmt: skip

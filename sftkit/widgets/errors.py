@@ -14,6 +14,7 @@ import functools
 import logging
 import traceback
 from collections.abc import Callable
+from functools import cached_property
 from html import escape
 from typing import Any
 
@@ -31,11 +32,17 @@ class ErrorRoom(VBox):
 
     def __init__(self, lang: str | None = None):
         self._lang, self._seen = lang, {}  # words and traceback -> how often
-        self._text = HTML()
-        self._dismiss = Button(description=label("error.dismiss", lang))
-        self._dismiss.on_click(lambda _button: self.clear())
-        super().__init__()
-        self.add_class("sft-errors")
+        super().__init__(_dom_classes=("sft-errors",))
+
+    @cached_property
+    def _text(self) -> HTML:
+        return HTML()
+
+    @cached_property
+    def _dismiss(self) -> Button:
+        button = Button(description=label("error.dismiss", self._lang))
+        button.on_click(lambda _button: self.clear())
+        return button
 
     @property
     def messages(self) -> list[str]:
@@ -54,7 +61,7 @@ class ErrorRoom(VBox):
 
     def clear(self) -> None:
         """Take what is shown away."""
-        self._seen, self._text.value, self.children = {}, "", ()
+        self._seen, self.children = {}, ()
 
     def _card(self, words: str, trace: str, count: int) -> str:
         times = f" ({label('error.times', self._lang, n=count)})" if count > 1 else ""

@@ -5,24 +5,35 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ipywidgets import ToggleButton, VBox
+from ipywidgets import ToggleButton, VBox, Widget
+
+from sftkit.widgets.shared import Shared
 
 
 class Fold(VBox):
     """`title` as a button, `content` below it while it is open. `opened()` is called whenever it has been opened.
 
-    `late`: the browser builds the content when it is first opened, not before.
+    `content` may be a function that makes it: called when it is first opened, so what stays closed costs nothing.
     """
 
     def __init__(
-        self, title: str, content: Any, opened: Callable[[], None] | None = None, *, late: bool = False
+        self,
+        title: str,
+        content: Any,
+        opened: Callable[[], None] | None = None,
+        *,
+        shared: Shared | None = None,
     ):
-        self._button = ToggleButton(description=title, icon="caret-right", tooltip="")
-        self._button.add_class("sft-fold-title")
-        self.content, self._opened = content, opened
-        content.add_class("sft-hidden")
-        super().__init__([self._button] if late else [self._button, content])
-        self.add_class("sft-fold")
+        shared = shared or Shared()
+        self._button = shared.make(
+            ToggleButton, description=title, icon="caret-right", tooltip="", css="sft-fold-title"
+        )
+        self._opened, self._make = opened, None if isinstance(content, Widget) else content
+        self.content = content if self._make is None else None
+        if self.content is not None:
+            self.content.add_class("sft-hidden")
+        shown = [self._button, *([self.content] if self.content is not None else [])]
+        super().__init__(shown, layout=shared.layout, _dom_classes=("sft-fold",))
         self._button.observe(self._turned, "value")
 
     @property
@@ -45,8 +56,10 @@ class Fold(VBox):
 
     def _turned(self, _change: Any) -> None:
         self._button.icon = "caret-down" if self.is_open else "caret-right"
-        if self.is_open:
+        if self.is_open and self.content is None:
+            self.content = self._make()
             self.children = (self._button, self.content)
-        (self.content.remove_class if self.is_open else self.content.add_class)("sft-hidden")
+        if self.content is not None:
+            (self.content.remove_class if self.is_open else self.content.add_class)("sft-hidden")
         if self.is_open and self._opened:
             self._opened()

@@ -5,16 +5,28 @@ Both run in threads; answers to questions that are no longer asked are dropped.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sftkit.config import SFTConfig
-from sftkit.runs import Finding, preflight
 from sftkit.widgets.background import in_background, running_loop
-from sftkit.widgets.setting_rows import suggestions
 
-Show = Callable[[list[Finding], bool], None]
+if TYPE_CHECKING:
+    from sftkit.runs import Finding
+
+
+def preflight(*about: Any) -> list[Finding]:
+    """sftkit.runs.preflight, imported by the thread that makes the first check: the form is on the page by then."""
+    from sftkit.runs import preflight as look
+
+    return look(*about)
+
+
+SUGGESTED = 40  # names offered at a time
+
+Show = Callable[[list["Finding"], bool], None]
 
 
 class FormCheck:
@@ -59,3 +71,15 @@ class FormCheck:
     def _still_true(self, settings: dict[str, Any], quick: list[Finding]) -> list[Finding]:
         changed = {name for name in SFTConfig.model_fields if settings.get(name) != self._settings.get(name)}
         return [each for each in self._slow if each.field not in changed and each not in quick]
+
+
+def suggestions(typed: str) -> list[str]:
+    """Files and folders whose path begins as `typed` does, for the list under a path's input."""
+    start = Path(typed or ".").expanduser()
+    folder = start if typed.endswith(("/", os.sep)) or not typed else start.parent
+    try:
+        names = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    except OSError:
+        return []
+    offered = [f"{path}/" if path.is_dir() else str(path) for path in names]
+    return [path for path in offered if path.startswith(typed) and path != typed][:SUGGESTED]

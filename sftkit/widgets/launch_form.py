@@ -6,34 +6,37 @@ form                      # shown; after Launch, form.run is the run and its mon
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
+from functools import cached_property
 from html import escape
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ipywidgets import HTML, Button, Checkbox, HBox, VBox
-from traitlets import TraitError
 
-from sftkit.config import GROUPS, SFTConfig
+from sftkit.config import SFTConfig
 from sftkit.errors import ConfigError, Fault, LaunchError
-from sftkit.runs import Finding, hardware
 from sftkit.widgets.background import Debounced, in_background
 from sftkit.widgets.dry_run_panel import DryRunPanel
 from sftkit.widgets.errors import ErrorRoom, shown
-from sftkit.widgets.export_panel import ExportPanel
 from sftkit.widgets.fold import Fold
 from sftkit.widgets.form_check import FormCheck
 from sftkit.widgets.history import History
 from sftkit.widgets.labels import label
-from sftkit.widgets.paste_panel import PastePanel
-from sftkit.widgets.setting_rows import PATHS, SettingRow, Shared, fix_button, note_html
+from sftkit.widgets.setting import is_empty, settings
+from sftkit.widgets.setting_groups import SettingGroups
+from sftkit.widgets.setting_rows import PATHS, Rows, note_and_fix
+from sftkit.widgets.shared import Shared
 from sftkit.widgets.style import Style
 
 if TYPE_CHECKING:
-    from sftkit.runs import Run
+    from sftkit.runs import Finding, Run
+    from sftkit.runs.hardware import GPU
+    from sftkit.widgets.export_panel import ExportPanel
+    from sftkit.widgets.paste_panel import PastePanel
     from sftkit.widgets.run_monitor import RunMonitor
 
 
@@ -66,81 +69,80 @@ class LaunchForm(VBox):
         self._look = FormCheck(runs_dir, self._show, self._offer, self.errors.show)
         self._held = False  # while many fields change at once
         self._check = Debounced(self._start_check, TYPING)
-        shared = Shared()
-        self.rows = {name: SettingRow(name, shared, self.fill, lang) for name in SFTConfig.model_fields}
-        super().__init__(self._build())
-        self.add_class("sft-form")
-        if config is not None:
-            self._enter(config.to_dict())
-        self._history = History(self._entered)
-        for row in self.rows.values():
-            row.input.observe(self._changed, "value")
+        self._shared = Shared()
+        self.rows = Rows(self._shared, self.fill, self._changed, lang)
+        self._held = True
+        self._enter(config.to_dict() if config is not None else {})
+        self._history = History(self.rows.typed)
+        super().__init__(self._build(), layout=self._shared.layout, _dom_classes=("sft-form",))
+        self._held = False
         self._check.request()
-        in_background(hardware.gpus, self._show_gpus, self.errors.show)
+        in_background(lambda: import_module("sftkit.runs.hardware").gpus(), self._show_gpus, self.errors.show)
 
     # what stands where
 
     def _build(self) -> list[Any]:
-        common = sorted((row for row in self.rows.values() if row.common), key=lambda row: not row.required)
-        rarer = [row for row in self.rows.values() if not row.common]
-        groups = {group: [row for row in rarer if row.group == group] for group in GROUPS}
-        self._groups = {group: rows for group, rows in groups.items() if rows}
-        self._folds = {group: Fold("", VBox(rows), late=True) for group, rows in self._groups.items()}
-        self._title_groups()
+        make = self._shared.make
+        common = sorted((one for one in settings().values() if one.common), key=lambda one: not one.required)
+        self._groups = SettingGroups(self.rows, self._shared, self._lang)
         self._style = Style()
-        self._hint, self._status, self._figures = HTML(), HTML(), HTML()
-        self._general, self._below = VBox(), VBox()
-        self._status.add_class("sft-status")
-        self.paste = PastePanel(self._use, self.undo, self._lang)
-        self.export = ExportPanel(self._lang)
+        self._hint, self._figures = make(HTML), make(HTML)
+        self._status = make(HTML, css="sft-status")
+        self._general, self._below = make(VBox), make(VBox)
         self.rehearsal = DryRunPanel(self.runs_dir, self.fill, self._buttons, self.errors, self._lang)
         return [
             self._style,
             self._head(),
             self._hint,
-            Fold(self._("form.paste"), self.paste, late=True),
-            HTML(f"<h4>{escape(self._('form.common'))}</h4>"),
-            VBox(common),
-            *self._folds.values(),
+            self._fold(self._("form.paste"), lambda: self.paste),
+            make(HTML, value=f"<h4>{escape(self._('form.common'))}</h4>"),
+            make(VBox, [self.rows[one.name] for one in common]),
+            *self._groups.folds.values(),
             self._figures,
             self._general,
             self._launch_row(),
             self.rehearsal,
-            Fold(self._("form.export"), self.export, late=True),
+            self._fold(self._("form.export"), lambda: self.export),
             self.errors,
             self._below,
         ]
 
+    def _fold(self, title: str, content: Callable[[], Any]) -> Fold:
+        return Fold(title, content, shared=self._shared)
+
+    @cached_property
+    def paste(self) -> PastePanel:
+        """The room for a pasted command."""
+        from sftkit.widgets.paste_panel import PastePanel
+
+        return PastePanel(self._use, self.undo, self._lang)
+
+    @cached_property
+    def export(self) -> ExportPanel:
+        """The settings as code."""
+        from sftkit.widgets.export_panel import ExportPanel
+
+        panel = ExportPanel(self._lang)
+        panel.show(self._config)
+        return panel
+
     def _head(self) -> HBox:
-        self._undo = Button(description=self._("form.undo"), icon="undo", disabled=True)
-        self._redo = Button(description=self._("form.redo"), icon="repeat", disabled=True)
+        make = self._shared.make
+        self._undo = make(Button, description=self._("form.undo"), icon="undo", disabled=True)
+        self._redo = make(Button, description=self._("form.redo"), icon="repeat", disabled=True)
         self._undo.on_click(lambda _button: self.undo())
         self._redo.on_click(lambda _button: self.redo())
-        title = HTML(f"<h3>{escape(self._('form.title'))}</h3>")
-        return _classed(HBox([title, self._undo, self._redo]), "sft-title")
+        title = make(HTML, value=f"<h3>{escape(self._('form.title'))}</h3>")
+        return make(HBox, [title, self._undo, self._redo], css="sft-title")
 
     def _launch_row(self) -> HBox:
-        self._button = Button(description=self._("form.launch"), button_style="primary", icon="play")
+        make, about = self._shared.make, self._
+        self._button = make(Button, description=about("form.launch"), button_style="primary", icon="play")
         self._button.on_click(self._on_launch)
-        self._dry = Button(
-            description=self._("form.dry_run"), icon="flask", tooltip=self._("form.dry_run_help")
-        )
+        self._dry = make(Button, description=about("form.dry_run"), icon="flask", tooltip=about("form.dry_run_help"))  # fmt: skip
         self._dry.on_click(self._on_dry_run)
-        self.queue = Checkbox(
-            description=self._("form.queue"), indent=False, tooltip=self._("form.queue_help")
-        )
-        return _classed(HBox([self._button, self._dry, self.queue, self._status]), "sft-launch")
-
-    def _title_groups(self) -> None:
-        """Each group's name with the number of its settings that need a look, since it may be closed."""
-        for group, rows in self._groups.items():
-            title = self._(f"group.{group}")
-            names = {row.name for row in rows}
-            levels = [finding.level for finding in self.findings if finding.field in names]
-            for level, words in (("stop", "form.to_mend"), ("warn", "form.to_note")):
-                if count := levels.count(level):
-                    title += " · " + self._(words, n=count)
-            self._folds[group].title = title
+        self.queue = make(Checkbox, description=about("form.queue"), indent=False, tooltip=about("form.queue_help"))  # fmt: skip
+        return make(HBox, [self._button, self._dry, self.queue, self._status], css="sft-launch")
 
     def _(self, key: str, **values: object) -> str:
         return label(key, self._lang, **values)
@@ -150,7 +152,11 @@ class LaunchForm(VBox):
     @property
     def settings(self) -> dict[str, Any]:
         """What is entered, sound or not; a required setting that is empty is left out."""
-        return {name: row.setting for name, row in self.rows.items() if not (row.required and row.empty)}
+        return {
+            name: setting.value(typed)
+            for (name, typed), setting in zip(self.rows.typed.items(), settings().values(), strict=True)
+            if not (setting.required and is_empty(typed))
+        }
 
     @property
     def config(self) -> SFTConfig:
@@ -168,52 +174,47 @@ class LaunchForm(VBox):
 
     def _enter(self, settings: dict[str, Any]) -> None:
         for name, value in settings.items():
-            self.rows[name].setting = value
+            self.rows.enter(name, value)
 
     @contextmanager
     def _one_step(self) -> Iterator[None]:
         """Many fields change; it is one edit, and one check."""
-        self._history.note(self._entered)
+        self._history.note(self.rows.typed)
         self._held = True
         try:
             yield
         finally:
             self._held = False
-            self._history.note(self._entered)
+            self._history.note(self.rows.typed)
             self._check.request()
 
-    def _use(self, settings: dict[str, Any]) -> list[Fault]:
+    def _use(self, given: dict[str, Any]) -> list[Fault]:
         """Enter a command's settings, all others at their defaults; what is faulty as far as its input can show it."""
         faults = []
         try:
-            settings = SFTConfig(**settings).to_dict()
+            given = SFTConfig(**given).to_dict()
         except ConfigError as error:
             faults = error.faults
         with self._one_step():
             for name, field in SFTConfig.model_fields.items():
-                if name in settings or not field.is_required():
-                    with suppress(TraitError):  # no choice of its list: told as a fault
-                        self.rows[name].setting = settings.get(name, field.default)
+                if name in given or not field.is_required():
+                    with suppress(ValueError):  # no choice of its list: told as a fault
+                        self.rows.enter(name, given.get(name, field.default))
         return faults
-
-    @property
-    def _entered(self) -> dict[str, Any]:
-        return {name: row.input.value for name, row in self.rows.items()}
 
     def undo(self) -> None:
         """Take the last edit back."""
-        self._history.note(self._entered)
+        self._history.note(self.rows.typed)
         self._go_to(self._history.undo())
 
     def redo(self) -> None:
         """Make the edit again that was taken back."""
-        self._history.note(self._entered)
+        self._history.note(self.rows.typed)
         self._go_to(self._history.redo())
 
     def _go_to(self, entered: dict[str, Any] | None) -> None:
         self._held = True
-        for name, value in (entered or {}).items():
-            self.rows[name].input.value = value
+        self.rows.type_in(entered or {})
         self._held = False
         self._check.request()
 
@@ -229,10 +230,11 @@ class LaunchForm(VBox):
             self._check.request()
 
     def _start_check(self) -> None:
-        self._history.note(self._entered)
+        self._history.note(self.rows.typed)
         self._buttons()
         self._status.value = f"<span class='sft-help'>{escape(self._('form.checking'))}</span>"
-        self._look.ask(self.settings, {name: self.rows[name].input.value for name in PATHS})
+        typed = self.rows.typed
+        self._look.ask(self.settings, {name: typed[name] for name in PATHS if name in self.rows.built})
 
     def _offer(self, paths: dict[str, list[str]]) -> None:
         for name, offered in paths.items():
@@ -241,29 +243,35 @@ class LaunchForm(VBox):
     def _show(self, findings: list[Finding], final: bool = True) -> None:
         self.findings = findings
         figures = [finding for finding in findings if self._is_figure(finding)]
-        for name, row in self.rows.items():
-            row.show([finding for finding in findings if finding.field == name and finding not in figures])
+        beside: dict[str, list[Finding]] = {}
+        for finding in findings:
+            if finding.field in self.rows and finding not in figures:
+                beside.setdefault(finding.field, []).append(finding)
+        self.rows.show(beside)
         general = [
             finding for finding in findings if finding.field not in self.rows and finding not in figures
         ]
         self._general.children = tuple(
-            part
-            for finding in general
-            for part in (HTML(note_html(finding)), *([fix_button(finding, self.fill)] if finding.fix else []))
+            part for finding in general for part in note_and_fix(finding, self.fill, self._lang)
         )
-        self._title_groups()
+        self._groups.count(findings)
         self._show_figures(figures)
         self._show_status(final)
         self._show_config()
-        empty = all(row.empty for row in self.rows.values() if row.required)
-        self._hint.value = f"<p class='sft-hint'>{escape(self._('form.empty'))}</p>" if empty else ""
+        self._hint.value = (
+            f"<p class='sft-hint'>{escape(self._('form.empty'))}</p>" if self._nothing_yet else ""
+        )
         if final:
             self._style.seen += 1
 
     def _is_figure(self, finding: Finding) -> bool:
         """Derived figures stand together; what informs about a rarer setting stays beside it."""
-        row = self.rows.get(finding.field)
-        return finding.level == "inform" and not finding.fix and (row is None or row.common)
+        about = settings().get(finding.field)
+        return finding.level == "inform" and not finding.fix and (about is None or about.common)
+
+    @property
+    def _nothing_yet(self) -> bool:
+        return all(self.rows.empty(name) for name, setting in settings().items() if setting.required)
 
     def _show_figures(self, figures: list[Finding]) -> None:
         lines = "".join(f"<li>{escape(finding.message)}</li>" for finding in figures)
@@ -288,7 +296,7 @@ class LaunchForm(VBox):
             level, words = "warn", self._("form.ready_warn", n=len(warns))
         else:
             level, words = "good", self._("form.ready")
-        if level == "stop" and all(row.empty for row in self.rows.values() if row.required):
+        if level == "stop" and self._nothing_yet:
             level = "help"  # nothing entered yet: nothing to blame
         self._status.value = f"<span class='sft-{level}' role='status'>{escape(words)}</span>"
 
@@ -299,22 +307,28 @@ class LaunchForm(VBox):
         self._dry.disabled = barred or self.rehearsal.running
         self._undo.disabled, self._redo.disabled = not self._history.past, not self._history.future
 
-    def _show_config(self) -> None:
+    @property
+    def _config(self) -> SFTConfig | None:
         try:
-            config = self.config
+            return self.config
         except ConfigError:
-            config = None
-        self.export.show(config)
+            return None
+
+    def _show_config(self) -> None:
+        config = self._config
+        if "export" in vars(self):
+            self.export.show(config)
         self.rehearsal.compare(config)
 
-    def _show_gpus(self, cards: list[hardware.GPU]) -> None:
-        row = self.rows["gpus"]
+    def _show_gpus(self, cards: list[GPU]) -> None:
         lines = [
             self._("form.gpu", id=card.id, name=card.name, free=(card.memory_mb - card.used_mb) // 1024, total=card.memory_mb // 1024)
             for card in cards
         ]  # fmt: skip
-        row.add_help(lines or [self._("form.no_gpu")])
-        row.input.disabled = not cards and row.empty  # without a card there is nothing to choose
+        self.rows.tell("gpus", lines or [self._("form.no_gpu")])
+        self.rows.bar(
+            "gpus", not cards and self.rows.empty("gpus")
+        )  # without a card there is nothing to choose
 
     # launching
 
@@ -353,9 +367,7 @@ class LaunchForm(VBox):
         in_background(start, self._launched, self._not_launched)
 
     def _launched(self, run: Run) -> None:
-        from sftkit.widgets.run_monitor import (
-            RunMonitor,
-        )  # half a second of imports that an open form does not need
+        from sftkit.widgets.run_monitor import RunMonitor  # half a second that an open form does without
 
         if run is self.run:
             return  # the click's run, shown by launch() already
@@ -385,8 +397,3 @@ class LaunchForm(VBox):
         if self.monitor is not None:
             self.monitor.close()
         super().close()
-
-
-def _classed(widget: Any, name: str) -> Any:
-    widget.add_class(name)
-    return widget

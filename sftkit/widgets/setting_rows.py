@@ -1,78 +1,120 @@
-"""One row of the form: a setting's label, its input made from the field's type, and beside it help, faults and fixes."""
+"""The rows of the form: a setting's label, its input made from the field's type, and beside it help, faults and fixes."""
 
 from __future__ import annotations
 
-import os
-import re
-import types
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator, Mapping
 from html import escape
-from pathlib import Path
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Any
 
-from ipywidgets import HTML, Box, Button, Checkbox, Combobox, Dropdown, Layout, Text
+from ipywidgets import HTML, Box, Button, Checkbox, Combobox, Dropdown, Text
 
 from sftkit.command import names
-from sftkit.config import SFTConfig
-from sftkit.runs import Finding
 from sftkit.widgets.labels import label, language
+from sftkit.widgets.setting import Setting, as_text, is_empty, settings
+from sftkit.widgets.shared import Shared
+
+if TYPE_CHECKING:
+    from sftkit.runs import Finding
 
 PATHS = frozenset({"pretrain", "dataset", "eval_dataset", "save_path", "ckpt_path"})
-VERBATIM = frozenset({"input_template"})  # blanks at its ends count; a line break is typed, and shown, as \\n
-SUGGESTED = 40  # names offered at a time
-FEW = 5  # whole numbers of so small a range are chosen from a list
 
 Fix = Callable[[dict[str, Any]], None]
 
 
-class Shared:
-    """One Layout, and one style for each kind of widget, for all rows: models of their own would double what the browser
-    has to build."""
+class Rows(Mapping):
+    """Every setting's row by its name, each built when it is first asked for: most stand in groups that are closed.
 
-    def __init__(self) -> None:
-        self.layout = Layout()
-        self._styles: dict[type, Any] = {}
+    What is typed, found and told of a row that is not built is kept for it. `changed()`: a person, or `enter`, has
+    changed an input.
+    """
 
-    def make(self, kind: type, **about: Any) -> Any:
-        """A widget of that kind."""
-        if kind in self._styles:
-            about["style"] = self._styles[kind]
-        made = kind(layout=self.layout, **about)
-        self._styles.setdefault(kind, made.style)
-        return made
+    def __init__(self, shared: Shared, on_fix: Fix, changed: Callable[[Any], None], lang: str | None):
+        self._shared, self._on_fix, self._changed, self._lang = shared, on_fix, changed, lang
+        self._typed = {name: setting.typed(setting.default) for name, setting in settings().items()}
+        self._findings: dict[str, list[Finding]] = {}
+        self._told: dict[str, list[str]] = {}
+        self._barred: dict[str, bool] = {}
+        self.built: dict[str, SettingRow] = {}
+
+    def __getitem__(self, name: str) -> SettingRow:
+        if name not in self.built:
+            row = SettingRow(settings()[name], self._typed[name], self._shared, self._on_fix, self._lang)
+            row.add_help(self._told.get(name, []))
+            row.show(self._findings.get(name, []))
+            row.input.disabled = self._barred.get(name, False)
+            row.input.observe(self._changed, "value")
+            self.built[name] = row
+        return self.built[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._typed)
+
+    def __len__(self) -> int:
+        return len(self._typed)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._typed
+
+    @property
+    def typed(self) -> dict[str, Any]:
+        """What stands in every input, or would."""
+        return self._typed | {name: row.input.value for name, row in self.built.items()}
+
+    def type_in(self, typed: Mapping[str, Any]) -> None:
+        """The opposite of `typed`."""
+        for name, value in typed.items():
+            if name in self.built:
+                self.built[name].input.value = value
+            elif value != self._typed[name]:
+                self._typed[name] = value
+                self._changed(None)
+
+    def enter(self, name: str, value: Any) -> None:
+        """Enter a setting's value. Raises ValueError for what is no choice of its list."""
+        self.type_in({name: settings()[name].typed(value)})
+
+    def empty(self, name: str) -> bool:
+        """Whether nothing is entered there."""
+        return is_empty(self.built[name].input.value if name in self.built else self._typed[name])
+
+    def show(self, findings: dict[str, list[Finding]]) -> None:
+        """Each row's findings, by its name; none for the others."""
+        self._findings = findings
+        for name, row in self.built.items():
+            row.show(findings.get(name, []))
+
+    def tell(self, name: str, lines: list[str]) -> None:
+        """More lines under a row's help."""
+        self._told[name] = lines
+        if name in self.built:
+            self.built[name].add_help(lines)
+
+    def bar(self, name: str, barred: bool) -> None:
+        """Whether a row's input takes nothing."""
+        self._barred[name] = barred
+        if name in self.built:
+            self.built[name].input.disabled = barred
 
 
 class SettingRow(Box):
-    """The setting `name`. `.input` is the ipywidget, `.setting` what it stands for, `.show(findings)` what is beside it.
+    """A setting's row. `.input` is the ipywidget, `.setting` what it stands for, `.show(findings)` what is beside it."""
 
-    An empty input stands for None where the setting may be None, else for the default, which it shows in grey.
-    """
+    def __init__(self, about: Setting, typed: Any, shared: Shared, on_fix: Fix, lang: str | None = None):
+        self.about, self.name, self._lang, self._on_fix = about, about.name, lang, on_fix
+        self.input = self._input(typed, shared)
+        self._help = self._help_html()
+        self._note = shared.make(HTML, value=self._help)
+        super().__init__([self.input, self._note], layout=shared.layout, _dom_classes=("sft-row",))
 
-    def __init__(self, name: str, shared: Shared, on_fix: Fix, lang: str | None = None):
-        self.name, self._lang, self._on_fix = name, lang, on_fix
-        field = SFTConfig.model_fields[name]
-        self.group: str = field.json_schema_extra["group"]
-        self.common: bool = field.json_schema_extra["common"]
-        self.required = field.is_required()
-        self.optional, self._kind = _unwrapped(field.annotation)
-        self._default = None if self.required else field.default
-        self.input = self._input(field, shared)
-        self._note = shared.make(HTML)
-        self._help = self._help_html(field.json_schema_extra["unit"])
-        super().__init__(layout=shared.layout)
-        self.add_class("sft-row")
-        self.show([])
-
-    def _input(self, field: Any, shared: Shared) -> Any:
-        about = {"description": label(f"field.{self.name}", self._lang)}
-        if self._kind is bool:
-            return shared.make(Checkbox, value=bool(self._default), indent=False, **about)
-        if choices := _choices(self._kind, field.metadata):
-            return shared.make(Dropdown, options=choices, value=self._default, **about)
-        text = "" if self._default is None else as_text(self._default)
-        kind = Combobox if self.name in PATHS else Text
+    def _input(self, typed: Any, shared: Shared) -> Any:
+        about = {"description": label(f"field.{self.name}", self._lang), "value": typed}
+        if self.about.kind is bool:
+            return shared.make(Checkbox, indent=False, **about)
+        if self.about.choices:
+            return shared.make(Dropdown, options=self.about.choices, **about)
         # An empty input of an optional setting means None, so the default must not be shown as if it applied.
-        return shared.make(kind, value=text, placeholder="" if self.optional else text, **about)
+        grey = "" if self.about.optional or self.about.default is None else as_text(self.about.default)
+        return shared.make(Combobox if self.name in PATHS else Text, placeholder=grey, **about)
 
     def _called(self) -> str:
         """What OpenRLHF and TRL call the setting, for those who come from there."""
@@ -83,50 +125,28 @@ class SettingRow(Box):
         told += [label("form.called_trl", self._lang, trl=named.trl)] if named.trl else []
         return " · ".join([self.name, *told])
 
-    def _help_html(self, unit: str) -> str:
-        words = label(f"help.{self.name}", self._lang)
+    def _help_html(self) -> str:
+        words, unit = label(f"help.{self.name}", self._lang), self.about.unit
         named = "" if (self._lang or language()) == "en" else f"<code>{self.name}</code> "
         unit = f" <span class='sft-unit'>{escape(label(f'unit.{unit}', self._lang))}</span>" if unit else ""
         called = escape(self._called(), quote=True)
         return f"<span class='sft-help' title='{called}'>{named}{escape(words)}{unit}</span>"
 
     @property
-    def empty(self) -> bool:
-        """Whether nothing is entered."""
-        return isinstance(self.input.value, str) and not self.input.value.strip()
-
-    @property
     def setting(self) -> Any:
         """The value entered; text that is no number stays text, for SFTConfig to refuse in its own words."""
-        value = self.input.value
-        if not isinstance(value, str) or get_origin(self._kind) is Literal:
-            return value
-        if self.empty:
-            return None if self.optional else self._default
-        if self.name in VERBATIM:
-            return re.sub(r"\\(.)", lambda found: {"n": "\n"}.get(found[1], found[1]), value)
-        return from_text(value.strip(), self._kind)
-
-    @setting.setter
-    def setting(self, value: Any) -> None:
-        if isinstance(self.input, (Dropdown, Checkbox)):
-            self.input.value = from_text(value, self._kind) if isinstance(value, str) else value
-        else:
-            text = "" if value is None else as_text(value)
-            self.input.value = (
-                text.replace("\\", "\\\\").replace("\n", "\\n") if self.name in VERBATIM else text
-            )
+        return self.about.value(self.input.value)
 
     def show(self, findings: list[Finding]) -> None:
         """Findings beside the field, each with its fix as a button; help is always there."""
-        notes = "".join(self._note_html(finding) for finding in findings)
-        self._note.value = notes + self._help
-        buttons = [fix_button(finding, self._on_fix) for finding in findings if finding.fix]
+        self._note.value = "".join(self._note_html(finding) for finding in findings) + self._help
+        buttons = [fix_button(finding, self._on_fix, self._lang) for finding in findings if finding.fix]
         if buttons or len(self.children) != 2:
             self.children = (self.input, self._note, *buttons)
-        for level in ("stop", "warn"):
-            there = any(finding.level == level for finding in findings) and not self._asked(findings)
-            (self.add_class if there else self.remove_class)(f"sft-has-{level}")
+        asked = self._asked and len(findings) == 1
+        levels = {finding.level for finding in findings} if not asked else set()
+        marks = [f"sft-has-{level}" for level in ("stop", "warn") if level in levels]
+        self._dom_classes = ("sft-row", *marks)
 
     def add_help(self, lines: list[str]) -> None:
         """More lines under the help, of what this machine has."""
@@ -134,22 +154,29 @@ class SettingRow(Box):
         self._note.value = self._note.value + more
         self._help += more
 
-    def _asked(self, findings: list[Finding]) -> bool:
+    @property
+    def _asked(self) -> bool:
         """A required field nobody has filled in yet is asked for, not blamed."""
-        return self.required and self.empty and len(findings) == 1
+        return self.about.required and is_empty(self.input.value)
 
     def _note_html(self, finding: Finding) -> str:
-        if self.required and self.empty:
+        if self._asked:
             return f"<span class='sft-note sft-ask'>{escape(label('form.needed', self._lang))}</span>"
-        return note_html(finding)
+        return note_html(finding, self._lang)
 
 
-def note_html(finding: Finding) -> str:
+def note_html(finding: Finding, lang: str | None = None) -> str:
     """A finding's words, coloured by its level."""
     return f"<span class='sft-note sft-{finding.level}'>{escape(finding.message)}</span>"
 
 
-def fix_button(finding: Finding, on_fix: Fix) -> Button:
+def note_and_fix(finding: Finding, on_fix: Fix, lang: str | None = None) -> list[Any]:
+    """A finding by itself, beside no field: its words, and its button."""
+    note = HTML(note_html(finding, lang))
+    return [note, fix_button(finding, on_fix, lang)] if finding.fix else [note]
+
+
+def fix_button(finding: Finding, on_fix: Fix, lang: str | None = None) -> Button:
     """A button that carries out a finding's fix."""
     button = Button(
         description=finding.fix_label, tooltip=", ".join(f"{k}={v!r}" for k, v in finding.fix.items())
@@ -157,60 +184,3 @@ def fix_button(finding: Finding, on_fix: Fix) -> Button:
     button.add_class("sft-fix")
     button.on_click(lambda _button: on_fix(finding.fix))
     return button
-
-
-def _unwrapped(annotation: Any) -> tuple[bool, Any]:
-    """(may be None, the type without None)."""
-    if get_origin(annotation) in (Union, types.UnionType):
-        kinds = [kind for kind in get_args(annotation) if kind is not type(None)]
-        return True, kinds[0]
-    return False, annotation
-
-
-def _choices(kind: Any, bounds: Iterable[Any]) -> list[Any]:
-    """What a setting may be, where that is a short list."""
-    if get_origin(kind) is Literal:
-        return list(get_args(kind))
-    low = next((bound.ge for bound in bounds if hasattr(bound, "ge")), None)
-    high = next((bound.le for bound in bounds if hasattr(bound, "le")), None)
-    if kind is int and low is not None and high is not None and high - low <= FEW:
-        return list(range(low, high + 1))
-    return []
-
-
-def as_text(value: Any) -> str:
-    """A setting as one types it: 5e-6, 500000, 0.9, 0.95."""
-    if isinstance(value, (tuple, list)):
-        return ", ".join(as_text(part) for part in value)
-    if isinstance(value, float):
-        return re.sub(r"e([+-])0+", r"e\1", repr(value))
-    return str(value)
-
-
-def from_text(text: str, kind: Any) -> Any:
-    """The opposite of `as_text`; text that is nothing of the kind comes back as it is."""
-    try:
-        if get_origin(kind) is tuple:
-            part = get_args(kind)[0]
-            return [
-                from_text(piece.strip(), part) for piece in re.split(r"[,;\s]+", text.strip("()[]")) if piece
-            ]
-        if kind is int:
-            return int(text.replace(",", "").replace("_", ""))
-        if kind is float:
-            return float(text)
-    except ValueError:
-        pass
-    return text
-
-
-def suggestions(typed: str) -> list[str]:
-    """Files and folders whose path begins as `typed` does, for the list under a path's input."""
-    start = Path(typed or ".").expanduser()
-    folder = start if typed.endswith(("/", os.sep)) or not typed else start.parent
-    try:
-        names = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
-    except OSError:
-        return []
-    offered = [f"{path}/" if path.is_dir() else str(path) for path in names]
-    return [path for path in offered if path.startswith(typed) and path != typed][:SUGGESTED]

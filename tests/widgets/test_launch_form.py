@@ -16,8 +16,9 @@ from sftkit.errors import DryRunError
 from sftkit.runs import Finding, dry_run, hardware
 from sftkit.runs.dry_run import DryRun
 from sftkit.widgets import form_check, launch_form
+from sftkit.widgets.form_check import suggestions
 from sftkit.widgets.launch_form import LaunchForm
-from sftkit.widgets.setting_rows import as_text, from_text, suggestions
+from sftkit.widgets.setting import as_text, from_text
 
 HOSTILE = "<img src=x onerror=alert(1)>"
 SEED_SCRIPT = r"""
@@ -73,8 +74,10 @@ def test_every_row_stands_once_in_the_form(form):
         for child in getattr(widget, "children", ()):
             yield from below(child)
 
-    assert not set(form._groups["lora"]) & set(below(form)), "what is folded away is built when it is opened"
-    for fold in form._folds.values():
+    assert not set(form._groups.names["lora"]) & set(form.rows.built), (
+        "a row is built when its group is opened"
+    )
+    for fold in form._groups.folds.values():
         fold.is_open = True
     shown = [widget for widget in below(form) if widget in form.rows.values()]
     assert len(shown) == len(form.rows)
@@ -155,7 +158,7 @@ def test_all_faults_at_once_beside_their_fields(form):
     assert "4 things stand in the way" in form._status.value and "max_len" in form._status.value
     assert "sft-stop" not in beside(form, "dataset")
     assert any(
-        "1 to mend" in fold.title for fold in form._folds.values()
+        "1 to mend" in fold.title for fold in form._groups.folds.values()
     )  # lr_warmup_ratio, in a closed fold
 
 
@@ -633,7 +636,7 @@ def test_the_form_is_light(settings, tmp_path):
     started, before = time.perf_counter(), len(Widget.widgets or ())
     form = LaunchForm(settings, tmp_path)
     assert time.perf_counter() - started < 1.0
-    assert len(Widget.widgets or ()) - before < 360  # every model costs the browser a message
+    assert len(Widget.widgets or ()) - before < 110  # every model costs the browser a message
     form.close()
 
 
