@@ -10,7 +10,7 @@ from ipywidgets import HTML, Box, Checkbox, Dropdown, Text, VBox
 from sftkit.errors import Fault
 from sftkit.judging.protocol import Protocol
 from sftkit.widgets.labels import label, table
-from sftkit.widgets.setting_rows import as_text, from_text
+from sftkit.widgets.setting import as_text, from_text
 
 GROUPS = {
     "compare": ("mode", "both_orders", "tie_margin", "repeats", "extra_pairs"),
