@@ -25,8 +25,7 @@ def start(url, rater, count):
     )
 
 
-def test_processes_that_create_and_write_at_once_lose_nothing(tmp_path):
-    url = f"sqlite:///{tmp_path / 'ratings.db'}"
+def test_processes_that_create_and_write_at_once_lose_nothing(url):
     writers = [start(url, f"human:{n}", 100) for n in range(3)]
     assert [writer.wait(timeout=60) for writer in writers] == [0, 0, 0]
     for writer in writers:
@@ -34,8 +33,7 @@ def test_processes_that_create_and_write_at_once_lose_nothing(tmp_path):
     assert RatingStore(url).votes().groupby("rater").size().to_dict() == {f"human:{n}": 100 for n in range(3)}
 
 
-def test_every_acknowledged_vote_survives_kill_9(tmp_path):
-    url = f"sqlite:///{tmp_path / 'ratings.db'}"
+def test_every_acknowledged_vote_survives_kill_9(url):
     writer = start(url, "human:ana", 1_000_000)
     while writer.stdout.readline() != "20\n":
         assert writer.poll() is None
@@ -50,9 +48,8 @@ def test_every_acknowledged_vote_survives_kill_9(tmp_path):
     assert set(frame["prompt_id"]) == {f"p{n}" for n in range(len(frame))}
 
 
-def test_a_forked_child_opens_its_own_connection(tmp_path):
+def test_a_forked_child_opens_its_own_connection(url):
     """Forked in a fresh process: pytest's own threads and this store must not be copied."""
-    url = f"sqlite:///{tmp_path / 'ratings.db'}"
     code = f"""
 import os
 from sftkit.ratings import Rating, RatingStore

@@ -19,11 +19,6 @@ HOSTILE = [
 ]
 
 
-@pytest.fixture
-def store(tmp_path):
-    return RatingStore(f"sqlite:///{tmp_path / 'ratings.db'}")
-
-
 def vote(verdict="a", rater="human:ana", prompt_id="p1", a="base", b="tuned", **more):
     return Rating(rater, prompt_id, a, b, verdict, **more)
 
@@ -172,7 +167,7 @@ def test_add_many_is_all_or_nothing(store):
     assert store.frame().empty
 
 
-def test_threads_share_a_store_on_disk_and_in_memory(store):
+def test_threads_share_a_store_also_in_memory(store):
     for shared in (store, RatingStore("sqlite://")):
         with ThreadPoolExecutor(8) as pool:
             ids = list(pool.map(lambda n, s=shared: s.add(vote(prompt_id=f"p{n}")), range(80)))
@@ -184,7 +179,8 @@ def test_pickle_opens_the_same_database(store):
     assert len(pickle.loads(pickle.dumps(store)).frame()) == 1
 
 
-def test_votes_are_synced_to_disk(store):
+def test_votes_are_synced_to_disk(tmp_path):
+    store = RatingStore(f"sqlite:///{tmp_path / 'ratings.db'}")
     with store._engine.connect() as connection:
         settings = [
             connection.exec_driver_sql(f"PRAGMA {p}").scalar() for p in ("journal_mode", "synchronous")
