@@ -13,7 +13,8 @@ from typing import Any
 import pandas as pd
 
 from sftkit.ratings.dimensions import DIMENSIONS
-from sftkit.report.estimates import agreement, check_votes, estimate_mean, oriented
+from sftkit.report.agreement import agreement
+from sftkit.report.estimates import check_votes, estimate_mean, oriented
 
 HUMANS = "human:*"  # every human rater together
 ESTIMATE = ["win_rate", "low", "high", "n", "unscored", "wins", "ties", "losses"]

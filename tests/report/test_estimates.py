@@ -1,7 +1,6 @@
 """Win rate and agreement: exact known answers, AlpacaEval's and MT-Bench's published figures, symmetries, coverage."""
 
 import math
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -11,9 +10,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from sftkit.errors import ReportError
-from sftkit.report.estimates import agreement, estimate_mean, win_rate
-
-ORACLES = Path(__file__).parents[3] / "shared" / "oracles"
+from sftkit.report.agreement import agreement
+from sftkit.report.estimates import estimate_mean, win_rate
 
 
 def votes(outcomes, rater="human:ana", a="tuned", b="base", prompts=None):
@@ -136,40 +134,14 @@ def test_agreement_counts_ties_or_leaves_them_out():
     assert agreement(x, "human:ana", "human:nobody").n == 0
 
 
-def oracle(path):
-    if not (ORACLES / path).is_file():
-        pytest.skip(
-            f"REAL VOTES MISSING: {ORACLES / path} is not there, so the published figures are NOT checked"
-        )
-    return ORACLES / path
-
-
-def test_alpaca_eval_published_win_rates():
+def test_alpaca_eval_published_win_rates(oracle, alpaca):
     expected = pd.read_csv(oracle("alpaca_eval2/expected_leaderboard.csv"))
-    frame = pd.read_csv(oracle("alpaca_eval2/annotations.csv.gz"))
-    frame = frame.assign(
-        prompt_id=frame["index"].astype(str),
-        model_a=frame["model"],
-        model_b="gpt4_1106_preview",
-        rater="judge:weighted_alpaca_eval_gpt4_turbo",
-        outcome=(frame["preference"].replace(0, 1.5) - 1),
-    )
     assert len(expected) >= 7
     for row in expected.itertuples():
-        estimate = win_rate(frame, row.model, "gpt4_1106_preview")
+        estimate = win_rate(alpaca, row.model, "gpt4_1106_preview")
         assert 100 * estimate.value == pytest.approx(row.win_rate, abs=1e-9)
         assert 100 * estimate.se == pytest.approx(row.standard_error, abs=1e-9)
         assert estimate.n == row.n_total
-
-
-def mt_bench(turn):
-    """Expert votes ("human:" names) and GPT-4's ("judge:"), as votes; the published figures leave the authors out."""
-    human = pd.read_json(oracle("mt_bench_human/human.jsonl"), lines=True)
-    gpt4 = pd.read_json(oracle("mt_bench_human/gpt4_pair.jsonl"), lines=True)
-    both = pd.concat([human.assign(rater="human:" + human["judge"]), gpt4.assign(rater="judge:gpt4_pair")])
-    both = both[(both["turn"] == turn) & ~both["judge"].str.startswith("author")]
-    wins = both["winner"].map({"model_a": 1.0, "model_b": 0.0}).fillna(0.5)
-    return both.assign(prompt_id=both["question_id"].astype(str), outcome=wins)
 
 
 @pytest.mark.parametrize(
@@ -181,7 +153,7 @@ def mt_bench(turn):
         (2, False, 0.85, 864, 0.82, 474),
     ],
 )
-def test_mt_bench_published_agreement(turn, ties, judge, judge_n, human, human_n):
+def test_mt_bench_published_agreement(mt_bench, turn, ties, judge, judge_n, human, human_n):
     frame = mt_bench(turn)
     with_judge = agreement(frame, "judge:gpt4_pair", "human:*", ties=ties)
     assert (round(with_judge.value, 2), with_judge.n) == (judge, judge_n)
