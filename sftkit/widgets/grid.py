@@ -1,10 +1,11 @@
-"""The comparison grid, kernel half: prompts as rows, two blinded answers across, every vote straight to the store.
+"""The comparison grid, kernel half: prompts as rows, two to six blinded answers across, every vote straight to the store.
 
 sk.ComparisonGrid(answers, store=store, rater="ana")
+sk.ComparisonGrid(store=store, rater="ana", project="pilot")       # beside others, without double work
 
 The browser half is widgets/src/grid.ts; the messages between them are written down in widgets/src/protocol.ts. The page
-knows the answers as "a" (left) and "b" (right). Which model stands where stays in this process: no trait and no message
-carries a model's name.
+knows the answers by their places, "a" on the left. Which model stands where stays in this process until `reveal`: no
+trait and no message carries a model's name.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -22,32 +22,38 @@ import traitlets
 
 from sftkit.errors import ConfigError, Fault, SftkitError
 from sftkit.generation.table import Generations
-from sftkit.ratings import DIMENSIONS, Dimension, Rating, RatingStore
-from sftkit.ratings.blind import RULE, comparisons
+from sftkit.ratings import DIMENSIONS, Dimension, RatingStore
+from sftkit.ratings.blind import comparisons
 from sftkit.widgets import grid_judge
-from sftkit.widgets.labels import label
+from sftkit.widgets.background import in_background
+from sftkit.widgets.grid_arguments import across_of, check, human, in_language
+from sftkit.widgets.grid_filter import GridFilter, columns, disagreements
+from sftkit.widgets.grid_line import Line
+from sftkit.widgets.grid_rows import Rows
+from sftkit.widgets.grid_votes import NOTHING, Said, evidence_of, is_empty, ratings_of, read, state_of
+from sftkit.widgets.labels import label, table
 
-PREVIEW = 240  # characters of a prompt or an answer in a closed row
 _STATIC = Path(__file__).parent / "static"
-_OTHER = {"a": "b", "b": "a", "tie": "tie"}
-_STATES = {"a": "a", "b": "b", "tie": "t", None: "o"}
-SHOW_JUDGE = ("after_vote", "never")
-_NOTHING: dict[str, Any] = {"verdict": None, "ranking": {}, "scores": {}, "note": "", "tags": [], "flag": False, "reason": None}  # fmt: skip
 
-Opinion = dict[str, Any]  # as in protocol.ts
+Message = dict[str, Any]
 
 
 class ComparisonGrid(anywidget.AnyWidget):
     """Rate answers side by side, blind, by mouse or keys (`?` shows them).
 
     answers: the Generations to compare; store: where votes go, and what was voted before comes from; rater: the
-    person's name, stored as "human:<name>". models: which to compare and in which order (default: all of `answers`);
-    each is shown against the first. seed: of the rule that decides which model stands left. lang: "en", "zh" or None
-    for the language of `sk.set_language`. dimensions: what is scored from 1 to 5. show_judge: "after_vote" lets the rater
-    look at what judges said of a comparison once it has a vote (a vote that is changed after that says so in its
-    evidence, "after_judge"); "never" keeps it back.
+    person's name, stored as "human:<name>". models: which to compare and in which order (default: all of `answers`).
+    across: how many stand side by side, the first of `models` always among them; default: all of 2 to 6 models, which
+    are then ranked; else 2, each against the first. project: the name of a project of the store (`store.project`), from
+    which everything else then comes; what to rate next is leased, so that raters do no double work.
+    seed: of the rule that decides which model stands where. lang: "en", "zh" or None for the language of
+    `sk.set_language`. dimensions: what is scored from 1 to 5. show_judge: "after_vote" lets the rater look at what
+    judges said of a comparison once it has a vote (a vote that is changed after that says so in its evidence,
+    "after_judge"); "never" keeps it back. strategy: what comes next: "unrated" (top to bottom), "overlap", "value" or
+    "random", see sftkit/ratings/queue.py. repeats, checks: shares of comparisons that come again with sides reversed, and
+    that have an answer made worse, to measure the rater. filter: which rows to show, see `filter`.
 
-    Raises ConfigError for unknown models, an empty rater or another show_judge, StoreError when the store cannot be written.
+    Raises ConfigError for an argument that cannot be, StoreError when the store cannot be written.
     """
 
     _esm = _STATIC / "grid.js"
@@ -56,254 +62,306 @@ class ComparisonGrid(anywidget.AnyWidget):
 
     def __init__(
         self,
-        answers: Generations,
+        answers: Generations | None = None,
         *,
         store: RatingStore,
         rater: str,
         models: Sequence[str] | None = None,
+        across: int | None = None,
+        project: str | None = None,
         seed: int = 0,
         lang: str | None = None,
         dimensions: Sequence[Dimension] = DIMENSIONS,
         show_judge: str = "after_vote",
+        strategy: str = "unrated",
+        repeats: float = 0.0,
+        checks: float = 0.0,
+        filter: str = "",
     ):
-        if show_judge not in SHOW_JUDGE:
-            raise ConfigError([Fault("show_judge", f"{show_judge!r} is none of {', '.join(SHOW_JUDGE)}.")])
-        self.show_judge, self._revealed = show_judge, set()
-        self._table = answers
-        self.store, self.rater, self.seed = store, _human(rater), seed
-        self._comparisons = comparisons(answers, self.rater, models, seed)
-        self._row_of = {comparison.id: row for row, comparison in enumerate(self._comparisons)}
-        self._prompts = answers.prompts.set_index("prompt_id").to_dict("index")
-        columns = answers.frame[["prompt_id", "model", "response", "finish_reason"]]
-        self._answers = {(p, m): (text, finish) for p, m, text, finish in columns.itertuples(index=False)}
-        self._dimensions = [_in_language(dimension, lang) for dimension in dimensions]
-        store.register(answers)
+        check(answers, project, show_judge)
+        self.store, self.rater, self.show_judge, self._lang = store, human(rater), show_judge, lang
+        self.project = store.project(project) if project is not None else None
+        if self.project is not None:
+            p = self.project
+            answers, models, across, seed, dimensions = p.answers(), p.models, p.across, p.seed, p.dimensions
+            strategy, repeats, checks = p.strategy, p.repeats, p.checks
+        across = across if across is not None else across_of(models if models is not None else answers.models)
+        found = comparisons(answers, self.rater, models, seed, across, repeats, checks)
+        self.seed, self._rows = seed, Rows(answers, found)
+        self._line = Line(found, store, self.rater, strategy, seed, self.project)
+        self._dimensions = [in_language(dimension, lang) for dimension in dimensions]
+        self._after_judge: set[int] = set()  # rows whose judge was looked at
+        self._revealed = False
+        self._twice = {c.prompt_id for c in found if c.repeat}
+        self._known: dict[int, Said] = {}
+        if self.project is None:
+            store.register(answers)
         self._read_store()
-        super().__init__(_labels={key: label(key, lang) for key in _label_keys() if key.startswith("grid.")})
+        self._filter = GridFilter(self._filtered)
+        self._filter.set(filter)
+        super().__init__(_labels={key: label(key, lang) for key in table() if key.startswith("grid.")})
         self.on_msg(self._receive)
+
+    # for the person who types
 
     @property
     def ratings(self) -> pd.DataFrame:
-        """This rater's current ratings of these comparisons, in the columns of `store.frame()`."""
-        frame = self.store.frame(self.rater)
-        mine = {(c.prompt_id, frozenset((c.baseline, c.other))) for c in self._comparisons}
-        keys = zip(frame["prompt_id"], frame["model_a"], frame["model_b"])
-        here = pd.Series([(p, frozenset((a, b))) in mine for p, a, b in keys], index=frame.index, dtype=bool)
-        return frame[frame["current"] & here].reset_index(drop=True)
+        """This rater's current ratings of these comparisons, in the columns of `store.frame()`; a ranking has one row a pair."""
+        frame = self._own()
+        here = {(c.prompt_id, name) for c in self._rows.comparisons for name in c.models}
+        rows = zip(frame["prompt_id"], frame["model_a"], frame["model_b"])
+        kept = [(p, a) in here and (p, b) in here for p, a, b in rows]
+        return frame[frame["current"] & pd.Series(kept, index=frame.index, dtype=bool)].reset_index(drop=True)
+
+    @property
+    def selected(self) -> pd.DataFrame:
+        """The rows that pass the filter: row, prompt_id, task, prompt, reference, the answers, and what this rater said.
+
+        Answers are in columns "A", "B", … by their place, which differs from row to row, until `reveal`; then in one
+        column a model.
+        """
+        frame, kept = self._table(), self._filter.rows
+        frame = frame if kept is None else frame[frame["row"].isin(kept)]
+        return frame.drop(columns=["text", "votes", "models"]).reset_index(drop=True)
+
+    @property
+    def filter(self) -> str:
+        """Which rows are shown, as an expression: "task == 'math' and unrated and 'python' in text"; "" shows all.
+
+        Set it to change it; ConfigError says what is wrong with it, and where.
+        """
+        return self._filter.text
+
+    @filter.setter
+    def filter(self, text: str) -> None:
+        self._filter.set(text)
+        self.send({"filter": self._filter.told()})
 
     @property
     def progress(self) -> tuple[int, int]:
-        """(comparisons with a verdict, comparisons)."""
+        """(comparisons with a vote, comparisons)."""
         known = list(self._known.values())  # a copy: votes arrive in another thread while a cell runs
-        return sum(rating["verdict"] in _OTHER for rating in known), len(self._comparisons)
+        return sum(said.is_vote for said in known), len(self._rows)
+
+    def reveal(self) -> None:
+        """Show the models' names from now on. Votes that come after it say so in their evidence, "names_known"."""
+        self._revealed = True
+        self.send({"revealed": True})
 
     def __repr__(self) -> str:
         done, total = self.progress
         return f"ComparisonGrid({done} of {total} rated by {self.rater})"
 
-    def _read_store(self) -> None:
-        """What this rater said before: row -> the current rating, from the store."""
-        rows = {
-            (c.prompt_id, frozenset((c.baseline, c.other))): row for row, c in enumerate(self._comparisons)
-        }
-        self._known: dict[int, dict[str, Any]] = {}
-        frame = self.store.frame(self.rater)
-        for rating in frame[frame["current"]].to_dict("records"):
-            row = rows.get((rating["prompt_id"], frozenset((rating["model_a"], rating["model_b"]))))
-            if row is not None:
-                self._known[row] = rating
-
-    def _left(self, row: int) -> str:
-        """The model on the left: as when it was rated, else by the rule."""
-        comparison, known = self._comparisons[row], self._known.get(row)
-        if known is not None and known["shown_first"] in ("a", "b"):
-            return known[f"model_{known['shown_first']}"]
-        return comparison.baseline if comparison.baseline_left else comparison.other
-
-    def _sides(self, row: int) -> dict[str, str]:
-        comparison, left = self._comparisons[row], self._left(row)
-        return {"a": left, "b": comparison.other if left == comparison.baseline else comparison.baseline}
-
     # messages: one method a kind, each from the page's question to the answer
 
-    def _receive(self, _widget: Any, content: dict[str, Any], _buffers: Any) -> None:
-        kinds: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
-            "hello": self._hello,
-            "rows": self._rows,
-            "row": self._row,
-            "vote": self._vote,
-            "judge": self._judge,
+    def _receive(self, _widget: Any, content: Message, _buffers: Any) -> None:
+        kinds: dict[str, Callable[[Message], Message | None]] = {
+            name: getattr(self, f"_on_{name}")
+            for name in (
+                "hello",
+                "rows",
+                "row",
+                "next",
+                "hold",
+                "vote",
+                "judge",
+                "filter",
+                "progress",
+                "reveal",
+            )
         }
         try:
             reply = kinds[content["kind"]](content)
-        except SftkitError as error:
-            reply = {"error": str(error)}
         except (
             Exception
         ) as error:  # shown under the widget: in a callback it would be lost in the server's log
-            reply = {"error": f"{type(error).__name__}: {error}"}
-        self.send({"ask": content.get("ask"), **reply})
+            reply = _error(error)
+        if reply is not None:
+            self.send({"ask": content.get("ask"), **reply})
 
-    def _hello(self, _content: dict[str, Any]) -> dict[str, Any]:
+    def _on_hello(self, _content: Message) -> Message:
         self._read_store()
-        states = "".join(self._state(row) for row in range(len(self._comparisons)))
+        self._line.arrange()
+        plain = self._line.order == list(range(len(self._rows)))
         return {
             "grid": self._name(),
-            "columns": 2,
-            "states": states,
-            "order": None,
+            "columns": self._rows.columns,
+            "states": self._states(),
+            "order": None if plain else self._line.order,
             "dimensions": self._dimensions,
-            "tags": [],
-            "filterable": {},
-            "filter": {"text": "", "rows": None, "error": None},
-            "project": None,
-            "revealed": False,
+            "tags": sorted({tag for said in self._known.values() for tag in said.opinion["tags"]}),
+            "filterable": self._filterable(),
+            "filter": self._filter.told(),
+            "project": self.project and {"name": self.project.name, "overlap": self.project.overlap},
+            "revealed": self._revealed,
         }
 
-    def _rows(self, content: dict[str, Any]) -> dict[str, Any]:
-        return {
-            "rows": [
-                self._preview(row)
-                for row in range(*slice(content["from"], content["to"]).indices(len(self._comparisons)))
-            ]
-        }
+    def _on_rows(self, content: Message) -> Message:
+        rows = content.get("rows") or range(*slice(content["from"], content["to"]).indices(len(self._rows)))
+        flags = {row for row in rows if row in self._known and self._known[row].opinion["flag"]}
+        return {"rows": [self._rows.preview(row, self._shown(row), row in flags) for row in rows]}
 
-    def _preview(self, row: int) -> dict[str, Any]:
-        prompt_id = self._comparisons[row].prompt_id
-        prompt = self._prompts[prompt_id]
-        shown = [self._answers[prompt_id, model][0][:PREVIEW] for model in self._sides(row).values()]
-        last = prompt["prompt"][-1]["content"][:PREVIEW]
-        return {"prompt": last, "task": prompt["task"] or "", "answers": shown, "flag": False}
-
-    def _row(self, content: dict[str, Any]) -> dict[str, Any]:
+    def _on_row(self, content: Message) -> Message:
         row = content["row"]
-        comparison = self._comparisons[row]
-        prompt = self._prompts[comparison.prompt_id]
-        sides = self._sides(row)
-        answers = {side: self._answers[comparison.prompt_id, model] for side, model in sides.items()}
+        if not 0 <= row < len(self._rows):
+            raise IndexError(f"there is no row {row}")
+        said = self._known.get(row)
         return {
-            "row": row,
-            "id": comparison.id,
-            "prompt": prompt["prompt"],
-            "task": prompt["task"] or "",
-            "reference": prompt["reference"] or "",
-            "answers": [
-                {"side": s, "text": text, "cut": end == "length"} for s, (text, end) in answers.items()
-            ],
-            "names": None,
+            **self._rows.whole(row, self._shown(row), self._revealed),
+            "opinion": said.opinion if said else NOTHING,
+            "rating": said.id if said else 0,
+            "judged": self._judges_of(row),
             "closed": None,
-            "opinion": self._opinion(row),
-            "rating": self._known.get(row, {}).get("id", 0),
-            "judged": len(self._judges(row)["rater"].unique()),
         }
 
-    def _vote(self, content: dict[str, Any]) -> dict[str, Any]:
-        row = self._row_of[content["id"]]
-        known = self._known.get(row, {"id": 0, "key": None})
+    def _on_next(self, content: Message) -> Message:
+        return {"row": self._line.next(content["row"], self._known, self._filter.rows)}
+
+    def _on_hold(self, content: Message) -> Message:
+        held = self._line.hold(content["row"], self._known)
+        return {"closed": None if held else label("grid.closed_why", self._lang)}
+
+    def _on_vote(self, content: Message) -> Message:
+        row = self._rows.of_id[content["id"]]
+        known = self._known.get(row)
         # kept in a browser since before a restart, and overtaken by a vote from elsewhere: the newer one stays
-        stale = content["restored"] and known["id"] > content["base"] and known["key"] != content["key"]
+        stale = bool(
+            content["restored"] and known and known.id > content["base"] and known.key != content["key"]
+        )
         if not stale:
             self._store(row, content)
-        saved = self._known.get(row, {"id": 0})
+        said = self._known.get(row)
+        wanted = content.get("next") and self.project is not None  # elsewhere the page finds it by itself
         return {
             "row": row,
-            "state": self._state(row),
-            "opinion": self._opinion(row),
-            "rating": saved["id"],
-            "stale": bool(stale),
-            "next": None,
-            "judged": len(self._judges(row)["rater"].unique()),
+            "state": state_of(said),
+            "opinion": said.opinion if said else NOTHING,
+            "rating": said.id if said else 0,
+            "stale": stale,
+            "judged": self._judges_of(row),
+            "next": self._line.next(row, self._known, self._filter.rows) if wanted else None,
         }
 
-    def _judges(self, row: int) -> pd.DataFrame:
-        """Verdicts that this rater may see: of no judge before there is a vote."""
-        if self.show_judge == "never" or self._known.get(row, {}).get("verdict") not in _OTHER:
-            return pd.DataFrame(columns=["rater"])
-        sides = self._sides(row)
-        return grid_judge.verdicts_on(self.store, self._comparisons[row].prompt_id, sides["a"], sides["b"])
-
-    def _judge(self, content: dict[str, Any]) -> dict[str, Any]:
-        row = self._row_of[content["id"]]
-        verdicts = self._judges(row)
-        if verdicts.empty:
+    def _on_judge(self, content: Message) -> Message:
+        row = self._rows.of_id[content["id"]]
+        prompt_id, shown = self._rows.comparisons[row].prompt_id, self._shown(row)
+        if not self._judges_of(row):
             return {"judges": []}
-        self._revealed.add(row)
-        frame, sides = self._table.frame, self._sides(row)
-        mine = (frame["prompt_id"] == self._comparisons[row].prompt_id) & frame["model"].isin(sides.values())
-        return {"judges": grid_judge.shown(verdicts, sides["a"], Generations(frame[mine]), self.store)}
+        self._after_judge.add(row)
+        frame = self._rows.answers.frame
+        mine = Generations(frame[(frame["prompt_id"] == prompt_id) & frame["model"].isin(shown)])
+        verdicts = grid_judge.verdicts_on(self.store, prompt_id, shown)
+        return {"judges": grid_judge.shown(verdicts, shown, mine, self.store)}
 
-    def _store(self, row: int, content: dict[str, Any]) -> None:
-        comparison, opinion = self._comparisons[row], content["opinion"]
-        baseline_left = self._left(row) == comparison.baseline
-        stored = opinion if baseline_left else _mirrored(opinion)
-        empty = not (stored["verdict"] or stored["scores"] or stored["note"])
-        rating = Rating(
-            self.rater,
-            comparison.prompt_id,
-            comparison.baseline,
-            comparison.other,
-            "retracted" if empty else stored["verdict"] or "open",
-            scores=stored["scores"],
-            note=stored["note"],
-            shown_first="a" if baseline_left else "b",
-            seconds=content["seconds"],
-            evidence={"sides": RULE, "seed": self.seed}
-            | ({"after_judge": True} if row in self._revealed else {}),
-            key=content["key"],
+    def _on_filter(self, content: Message) -> Message:
+        try:
+            self._filter.set(content["text"])
+        except SftkitError as error:
+            return {**self._filter.told(), "text": content["text"], "error": str(error)}
+        return self._filter.told()
+
+    def _on_progress(self, content: Message) -> None:
+        """How far all raters are, looked up beside the kernel's main thread."""
+        answer = {"ask": content.get("ask")}
+        in_background(
+            lambda: {"all": self._line.progress(), "states": self._states()},
+            lambda found: self.send({**answer, **found}),
+            lambda error: self.send({**answer, **_error(error)}),
         )
-        number = self.store.add(rating)
-        if empty:
+
+    def _on_reveal(self, _content: Message) -> Message:
+        if "." in (states := self._states()) or "o" in states:
+            raise ConfigError([Fault("reveal", label("grid.reveal_later", self._lang))])
+        self.reveal()
+        return {}
+
+    # what the messages are made of
+
+    def _read_store(self) -> None:
+        """What this rater said before, from the store."""
+        self._known = read(self._own(), self._rows.comparisons)
+
+    def _own(self) -> pd.DataFrame:
+        frame = self.store.frame(self.rater)
+        return frame if self.project is None else frame[frame["project"] == self.project.name]
+
+    def _shown(self, row: int) -> tuple[str, ...]:
+        """The models from left to right: as when the row was rated, else by the rule."""
+        said = self._known.get(row)
+        return said.shown if said else self._rows.comparisons[row].shown
+
+    def _states(self) -> str:
+        known = dict(self._known)
+        closed = self._line.closed(known)
+        return "".join("x" if row in closed else state_of(known.get(row)) for row in range(len(self._rows)))
+
+    def _judges_of(self, row: int) -> int:
+        """Judges whose verdict this rater may see: of none before there is a vote."""
+        said = self._known.get(row)
+        if self.show_judge == "never" or said is None or not said.is_vote:
+            return 0
+        rows = grid_judge.verdicts_on(self.store, self._rows.comparisons[row].prompt_id, said.shown)
+        return int(rows["rater"].nunique())
+
+    def _store(self, row: int, content: Message) -> None:
+        comparison, shown, opinion = self._rows.comparisons[row], self._shown(row), content["opinion"]
+        evidence = evidence_of(
+            comparison, self.seed, after_judge=row in self._after_judge, names_known=self._names_known
+        )
+        if self._line.design:
+            evidence["queue"] = self._line.design
+        rows = ratings_of(
+            opinion,
+            comparison,
+            shown,
+            # a retraction ends all that the rater said of these models, the same comparison the other way round included
+            empty="open" if comparison.prompt_id in self._twice else "retracted",
+            rater=self.rater,
+            prompt_id=comparison.prompt_id,
+            seconds=content["seconds"],
+            key=content["key"],
+            evidence=evidence,
+            project=self.project and self.project.name,
+            probability=self._line.probability.get(comparison.id),
+        )
+        numbers = self.store.add_many(rows)
+        if is_empty(opinion):
             self._known.pop(row, None)
         else:
-            self._known[row] = {**rating.__dict__, "id": number}
+            self._known[row] = Said({**NOTHING, **opinion}, shown, max(numbers), content["key"], evidence)
 
-    def _opinion(self, row: int) -> Opinion:
-        """The current rating in the page's sides."""
-        known = self._known.get(row)
-        if known is None:
-            return _NOTHING
-        verdict = known["verdict"] if known["verdict"] in _OTHER else None
-        scores = {name: score for name, score in known["scores"].items() if isinstance(score, dict)}
-        opinion = {**_NOTHING, "verdict": verdict, "scores": scores, "note": known["note"]}
-        return opinion if known["model_a"] == self._left(row) else _mirrored(opinion)
+    @property
+    def _names_known(self) -> bool:
+        """Whether the names were shown to this rater, now or before a restart."""
+        return self._revealed or any(said.evidence.get("names_known") for said in self._known.values())
 
-    def _state(self, row: int) -> str:
-        return _STATES[self._opinion(row)["verdict"]] if row in self._known else "."
+    def _table(self) -> pd.DataFrame:
+        shown = [self._shown(row) for row in range(len(self._rows))]
+        return self._rows.table(shown, self._known, self._revealed)
+
+    def _filtered(self, disagreement: bool) -> pd.DataFrame:
+        """What a filter looks at."""
+        pairs = [(c.prompt_id, c.models) for c in self._rows.comparisons]
+        odd = disagreements(self.store, self.rater, pairs) if disagreement else None
+        return columns(self._table(), odd)
+
+    def _filterable(self) -> dict[str, list[str]]:
+        values = {"task": self._rows.tasks}
+        if self._revealed:
+            values["model"] = list(dict.fromkeys(name for c in self._rows.comparisons for name in c.models))
+        return values
 
     def _name(self) -> str:
         """What this grid is called in the browser's storage: the same after a restart, and it names nothing."""
-        parts = [str(self.store.url), self.rater, self.seed, *self._row_of]
+        parts = [
+            str(self.store.url),
+            self.rater,
+            self.seed,
+            self.project and self.project.name,
+            *self._rows.of_id,
+        ]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
 
-def _human(rater: str) -> str:
-    if not isinstance(rater, str) or not rater.strip():
-        raise ConfigError([Fault("rater", "is empty.", 'Say who rates: rater="ana".')])
-    return rater if rater.startswith("human:") else f"human:{rater.strip()}"
-
-
-def _mirrored(opinion: Opinion) -> Opinion:
-    """The same opinion with left and right exchanged."""
-    scores = {
-        name: {_OTHER[side]: value for side, value in score.items()}
-        for name, score in opinion["scores"].items()
-    }
-    return {**opinion, "verdict": _OTHER.get(opinion["verdict"]), "scores": scores}
-
-
-def _label_keys() -> list[str]:
-    return list(
-        json.loads(resources.files("sftkit.widgets").joinpath("labels.json").read_text(encoding="utf-8"))
-    )
-
-
-def _in_language(dimension: Dimension, lang: str | None) -> dict[str, Any]:
-    """A dimension for the page; the six are translated as long as their words are ours."""
-    key = f"dimension.{dimension.name}"
-    ours = dimension in DIMENSIONS
-    anchors = {str(n): label(f"{key}.{n}", lang) if ours else text for n, text in dimension.anchors.items()}
-    return {
-        "name": dimension.name,
-        "label": label(key, lang) if ours else dimension.label,
-        "anchors": anchors,
-    }
+def _error(error: Exception) -> Message:
+    return {"error": str(error) if isinstance(error, SftkitError) else f"{type(error).__name__}: {error}"}

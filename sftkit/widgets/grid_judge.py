@@ -1,11 +1,12 @@
 """What judges said of one comparison, for a rater who has voted on it: verdict, scores with their quotes, request, reply.
 
-Sides are the page's: "a" is the left answer. No model's name is in it, a judge's own apart.
+Sides are the page's: "a" is the leftmost answer. No model's name is in it, a judge's own apart.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import pandas as pd
@@ -14,18 +15,19 @@ from sftkit.generation.table import Generations
 from sftkit.judging.asked import asked
 from sftkit.ratings import RatingStore
 from sftkit.ratings.votes import combine
+from sftkit.widgets.grid_votes import LETTERS
 
-_OTHER = {"a": "b", "b": "a"}
 _VERDICTS = ("a", "b", "tie", "unscored")
 
 
-def verdicts_on(store: RatingStore, prompt_id: str, left: str, right: str) -> pd.DataFrame:
-    """The current verdicts of judges on these two answers; repeats and masked answers are not among them."""
+def verdicts_on(store: RatingStore, prompt_id: str, models: Collection[str]) -> pd.DataFrame:
+    """The current verdicts of judges on two of these answers; repeats and masked answers are not among them."""
     frame = store.frame(prompt_id=prompt_id)
-    pair = [{a, b} == {left, right} for a, b in zip(frame["model_a"], frame["model_b"])]
-    judges = [name.startswith("judge:") and not _aside(name) for name in frame["rater"]]
-    kept = frame["current"] & frame["verdict"].isin(_VERDICTS)
-    return frame[kept & pd.Series(pair, index=frame.index, dtype=bool) & pd.Series(judges, index=frame.index, dtype=bool)]  # fmt: skip
+    frame = frame[
+        frame["rater"].str.startswith("judge:") & frame["current"] & frame["verdict"].isin(_VERDICTS)
+    ]
+    here = frame["model_a"].isin(models) & frame["model_b"].isin(models)
+    return frame[here & ~frame["rater"].map(_aside).astype(bool)]
 
 
 def _aside(rater: str) -> bool:
@@ -34,35 +36,44 @@ def _aside(rater: str) -> bool:
     return "+" in tail or "#" in tail or "@" in tail
 
 
-def shown(rows: pd.DataFrame, left: str, answers: Generations, store: RatingStore) -> list[dict[str, Any]]:
-    """One entry a judge, for the page. rows: what `verdicts_on` gave; answers: those two, of that prompt."""
-    votes = combine(rows, [left]).set_index("rater")
+def shown(
+    rows: pd.DataFrame, models: Sequence[str], answers: Generations, store: RatingStore
+) -> list[dict[str, Any]]:
+    """One entry a judge and pair, for the page. rows: what `verdicts_on` gave; models: left to right; answers: theirs, to
+    that prompt."""
+    places = dict(zip(models, LETTERS))
     found = []
-    for rater, mine in rows.groupby("rater", sort=False):
-        outcome, flip = votes.loc[rater, ["outcome", "flip"]]
-        orders = [_order(row, left, answers, store) for row in mine.itertuples()]
-        found.append(
-            {"rater": rater, "sides": ["a", "b"], "verdict": _verdict(outcome, flip), "orders": orders}
-        )
+    pairs = rows.assign(
+        pair=[tuple(sorted((a, b), key=models.index)) for a, b in zip(rows["model_a"], rows["model_b"])]
+    )
+    for (rater, pair), mine in pairs.groupby(["rater", "pair"], sort=False):
+        [vote] = combine(mine, list(pair)).itertuples()
+        orders = [_order(row, places, answers, store) for row in mine.itertuples()]
+        sides = [places[model] for model in pair]
+        found.append({"rater": rater, "sides": sides, "verdict": _verdict(vote, sides), "orders": orders})
     return found
 
 
-def _verdict(outcome: float, flip: Any) -> str:
-    if outcome != outcome:
+def _verdict(vote: Any, sides: Sequence[str]) -> str:
+    if vote.outcome != vote.outcome:
         return "unscored"
-    if flip is not pd.NA and flip:
+    if vote.flip is not pd.NA and vote.flip:
         return "inconsistent"
-    return {1.0: "a", 0.0: "b"}.get(outcome, "tie")
+    return {1.0: sides[0], 0.0: sides[1]}.get(vote.outcome, "tie")
 
 
-def _order(row: Any, left: str, answers: Generations, store: RatingStore) -> dict[str, Any]:
+def _order(row: Any, places: dict[str, str], answers: Generations, store: RatingStore) -> dict[str, Any]:
     """One call: what was said when one of the answers stood first."""
-    turn = (lambda side: side) if row.model_a == left else (lambda side: _OTHER.get(side, side))
+    sides = {"a": places[row.model_a], "b": places[row.model_b]}
+
+    def turn(side: str) -> str:
+        return sides.get(side, side)
+
     kept = row.evidence if isinstance(row.evidence, dict) else {}
     quotes = kept.get("quotes") or {}
     labels = (kept.get("shape") or {}).get("labels") or {}
     return {
-        "first": turn(row.shown_first) if row.shown_first in _OTHER else None,
+        "first": turn(row.shown_first) if row.shown_first in sides else None,
         "verdict": turn(row.verdict),
         "reason": row.reason or "",
         "scores": {name: _cells(score, quotes.get(name) or {}, turn) for name, score in row.scores.items()},
