@@ -184,6 +184,7 @@ def _checks(
 ) -> Iterator[Comparison]:
     """`count` of the rows with one answer exchanged for a worse one; one a prompt at most."""
     texts = _texts(answers)
+    several = {name for name, said in texts.items() if len(set(said.values())) > 1}
     used: set[str] = set()
     for row in sorted(rows, key=lambda row: draw(seed, rater, "check", row.id)):
         if len(used) == count:
@@ -191,7 +192,7 @@ def _checks(
         out = int(draw(seed, rater, "out", row.id) * len(row.models))
         kept = row.models[:out] + row.models[out + 1 :]
         text = texts[kept[0]].get(row.prompt_id, "").strip()
-        kinds = [ELSEWHERE] * (len(texts[kept[0]]) > 1) + [STUB] * (len(text) >= _LONG)
+        kinds = [ELSEWHERE] * (kept[0] in several) + [STUB] * (len(text) >= _LONG)
         if text and kinds and row.prompt_id not in used:
             used.add(row.prompt_id)
             kind = kinds[int(draw(seed, rater, "kind", row.id) * len(kinds))]
@@ -210,11 +211,14 @@ def check_answers(found: Sequence[Comparison], answers: Generations) -> dict[tup
     another prompt (of eight by hash, the one with the fewest words in common).
     """
     texts = _texts(answers)
+    other = {name: list(dict.fromkeys(said.values())) for name, said in texts.items()}
     made = {}
     for check in (row for row in found if row.check):
-        real, kind = texts[check.models[0]], check.models[-1]
-        whole = real[check.prompt_id]
-        made[check.prompt_id, kind] = _stub(whole) if kind == STUB else _elsewhere(check.prompt_id, real)
+        model, kind = check.models[0], check.models[-1]
+        real = texts[model][check.prompt_id]
+        made[check.prompt_id, kind] = (
+            _stub(real) if kind == STUB else _elsewhere(check.prompt_id, real, other[model])
+        )
     return made
 
 
@@ -232,12 +236,11 @@ def _stub(whole: str) -> str:
     return " ".join(whole.split()[:_WORDS])[:_LETTERS].rstrip()
 
 
-def _elsewhere(prompt_id: str, real: dict[str, str]) -> str:
-    others = list(real)
+def _elsewhere(prompt_id: str, real: str, others: list[str]) -> str:
     starts = [int(draw("elsewhere", prompt_id, turn) * len(others)) for turn in range(8)]
-    near = {others[(start + step) % len(others)] for start in starts for step in (0, 1)} - {prompt_id}
-    words = set(real[prompt_id].lower().split())
-    return min((real[other] for other in sorted(near)), key=lambda text: _common(words, text))
+    near = [others[(start + step) % len(others)] for start in starts for step in (0, 1)]
+    words = set(real.lower().split())
+    return min((text for text in near if text != real), key=lambda text: _common(words, text))
 
 
 def _common(words: set[str], text: str) -> float:
