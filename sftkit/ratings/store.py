@@ -9,16 +9,14 @@ store.frame(); store.votes(); store.answers()
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
 from sftkit.errors import StoreError
-from sftkit.ratings import assignments, tables
+from sftkit.ratings import records, tables
 from sftkit.ratings.database import Told, open_engine, write
 from sftkit.ratings.rating import Rating
 
@@ -60,10 +58,19 @@ class RatingStore:
         for rating in ratings:
             if not isinstance(rating, Rating):
                 raise StoreError(f"The store takes sk.Rating, not {type(rating).__name__}.")
-        with self.writing() as connection:
-            ids = [_insert(connection, rating) for rating in ratings]
-            assignments.record(connection, ratings)
-            return ids
+        return self._stored([records.as_row(rating) for rating in ratings])
+
+    def _stored(self, rows: list[dict[str, Any]]) -> list[int]:
+        for last in (False, True):
+            try:
+                with self.writing() as connection:
+                    return records.insert(connection, rows)
+            except (
+                StoreError
+            ) as error:  # PostgreSQL: another process stored the same key between look and insert
+                if last or not isinstance(error.__cause__, sa.exc.IntegrityError):
+                    raise
+        raise AssertionError("unreachable")
 
     def register(self, answers: Generations) -> None:
         """Keep prompts and answers. The same ones again change nothing.
@@ -87,29 +94,22 @@ class RatingStore:
                 if last or not isinstance(error.__cause__, sa.exc.IntegrityError):
                     raise
 
-    def frame(self, rater: str | None = None, *, prompt_id: str | None = None) -> pd.DataFrame:
+    def frame(
+        self, rater: str | None = None, *, prompt_id: str | None = None, project: str | None = None
+    ) -> pd.DataFrame:
         """Every rating, oldest first, one row each: id, created (UTC), the fields of Rating, and `current`.
 
         current: the newest of that rater on that comparison and shown order, and not retracted. scores and evidence
-        are dicts. `rater` keeps one rater's rows only, `prompt_id` those on one prompt.
+        are dicts, tags lists. `rater` keeps one rater's rows only, `prompt_id` those on one prompt, `project` its own.
         """
-        import pandas as pd
-
         from sftkit.ratings.votes import mark_current
 
-        query = sa.select(tables.ratings).order_by(tables.ratings.c.id)
-        if rater is not None:
-            query = query.where(tables.ratings.c.rater == rater)
-        if prompt_id is not None:
-            query = query.where(tables.ratings.c.prompt_id == prompt_id)
-        rows = self._read(query)
-        names = [column.name for column in tables.ratings.columns]
-        frame = pd.DataFrame({name: pd.Series([row[name] for row in rows], dtype=object) for name in names})
-        for name in ("seconds", "price"):
-            frame[name] = frame[name].astype("float64")
-        for name in ("id", "tokens_in", "tokens_out"):
-            frame[name] = frame[name].astype("Int64" if name != "id" else "int64")
-        frame["created"] = pd.to_datetime(frame["created"].astype("float64"), unit="s", utc=True)
+        query = sa.select(tables.ratings.c.id)
+        for column, value in (("rater", rater), ("prompt_id", prompt_id), ("project", project)):
+            if value is not None:
+                query = query.where(tables.ratings.c[column] == tables.storable(value))
+        with self.reading() as connection:
+            frame = records.frame(connection, query.whereclause)
         return frame.assign(current=mark_current(frame).astype(bool))
 
     def history(self, prompt_id: str, model_a: str, model_b: str, rater: str | None = None) -> pd.DataFrame:
@@ -218,17 +218,6 @@ class RatingStore:
                 )
             ).one()
         return f"RatingStore({self._engine.url!r}: {count} ratings, {raters} raters)"
-
-
-def _insert(connection: sa.Connection, rating: Rating) -> int:
-    table = tables.ratings
-    if rating.key is not None:
-        known = connection.scalar(sa.select(table.c.id).where(table.c.key == rating.key))
-        if known is not None:
-            return known
-    return connection.execute(
-        table.insert().values(created=time.time(), **asdict(rating))
-    ).inserted_primary_key[0]
 
 
 def _answer_row(row: dict[str, Any], model: str) -> dict[str, Any]:
