@@ -165,10 +165,9 @@ def oriented(votes: pd.DataFrame, model: str, baseline: str | None = None) -> pd
 
 def mirrored(votes: pd.DataFrame) -> pd.DataFrame:
     """The same votes told from the other side: a is b, and 1 is 0."""
-    other = votes.rename(
-        columns={"model_a": "model_b", "model_b": "model_a", "len_a": "len_b", "len_b": "len_a"}
-    )
-    return other.assign(outcome=1 - outcomes(votes))[list(votes.columns)]
+    sides = {f"{name}_{one}": f"{name}_{two}" for name in ("model", "len") for one, two in ("ab", "ba")}
+    other = votes.rename(columns=sides).reindex(columns=votes.columns)
+    return other.assign(outcome=1 - outcomes(votes))
 
 
 def by_name(votes: pd.DataFrame) -> pd.DataFrame:
