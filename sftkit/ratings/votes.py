@@ -21,7 +21,8 @@ def mark_current(frame: pd.DataFrame) -> pd.Series:
     """True for the newest rating of a rater on a comparison and shown order, unless it was retracted later.
 
     `frame`: rows of the store, oldest first. A retraction ends all that the rater said before on the comparison,
-    whichever answer was shown first, and is itself never current.
+    whichever answer was shown first, and is itself never current. A comparison shown to a rater again (evidence
+    "repeat") stands beside his first: either may be taken back without the other.
     """
     a_shown_first = frame["shown_first"].map({"a": True, "b": False})
     shown = frame["model_a"].where(a_shown_first.eq(True), frame["model_b"]).where(a_shown_first.notna(), "")
@@ -31,6 +32,7 @@ def mark_current(frame: pd.DataFrame) -> pd.Series:
             "prompt_id": frame["prompt_id"],
             "low": np.minimum(frame["model_a"].to_numpy(object), frame["model_b"].to_numpy(object)),
             "high": np.maximum(frame["model_a"].to_numpy(object), frame["model_b"].to_numpy(object)),
+            "repeat": _repeats(frame),
         }
     )
     ids = frame["id"].astype("int64")
@@ -41,10 +43,17 @@ def mark_current(frame: pd.DataFrame) -> pd.Series:
     return newest & (ids > retracted)
 
 
+def _repeats(frame: pd.DataFrame) -> np.ndarray:
+    evidence = frame["evidence"].tolist() if "evidence" in frame else [None] * len(frame)
+    return np.array([isinstance(kept, dict) and bool(kept.get("repeat")) for kept in evidence], dtype=bool)
+
+
 def of_models(frame: pd.DataFrame) -> pd.DataFrame:
     """The rows that compare two models: neither canaries, nor a judge's exam, nor what it noted aside."""
-    other = [str(name).startswith((CANARY, ASIDE, EXAM)) for name in [*frame["model_a"], *frame["model_b"]]]
-    return frame[~(np.array(other[: len(frame)], dtype=bool) | np.array(other[len(frame) :], dtype=bool))]
+    names = [*frame["model_a"].tolist(), *frame["model_b"].tolist()]
+    other = {name for name in set(names) if str(name).startswith((CANARY, ASIDE, EXAM))}
+    kept = [a not in other and b not in other for a, b in zip(names[: len(frame)], names[len(frame) :])]
+    return frame[np.array(kept, dtype=bool)]  # an empty list would choose no columns
 
 
 def combine(current: pd.DataFrame, models: Sequence[str]) -> pd.DataFrame:
@@ -60,8 +69,8 @@ def combine(current: pd.DataFrame, models: Sequence[str]) -> pd.DataFrame:
     votes = current[current["verdict"].isin(list(OUTCOMES))]
     rank = {model: place for place, model in enumerate(models)}
     a, b = votes["model_a"], votes["model_b"]
-    places = [series.map(lambda name: (rank.get(name, len(rank)), name)) for series in (a, b)]
-    swapped = np.array([x > y for x, y in zip(*places)], dtype=bool)
+    order = {name: (rank.get(name, len(rank)), name) for name in {*a.tolist(), *b.tolist()}}
+    swapped = np.array([order[x] > order[y] for x, y in zip(a.tolist(), b.tolist())], dtype=bool)
     outcome = votes["verdict"].map(OUTCOMES).astype("float64")
     flat = pd.DataFrame(
         {
@@ -103,9 +112,9 @@ def describe(votes: pd.DataFrame, answers: pd.DataFrame) -> pd.DataFrame:
     lengths = answers["response"].str.len() if len(answers) else pd.Series(dtype="float64")
     known = dict(zip(zip(answers["prompt_id"], answers["model"]), lengths))
     tasks = dict(zip(answers["prompt_id"], answers["task"]))
-    votes = votes.assign(task=[tasks.get(prompt) for prompt in votes["prompt_id"]])
+    votes = votes.assign(task=[tasks.get(prompt) for prompt in votes["prompt_id"].tolist()])
     for side in "ab":
-        pairs = zip(votes["prompt_id"], votes[f"model_{side}"])
+        pairs = zip(votes["prompt_id"].tolist(), votes[f"model_{side}"].tolist())
         votes[f"len_{side}"] = pd.array([known.get(pair) for pair in pairs], dtype="Float64").to_numpy(
             float, na_value=np.nan
         )
