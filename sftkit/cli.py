@@ -1,6 +1,6 @@
 """The `sftkit` command: the same rooms from a terminal.
 
-    sftkit demo | train | launch | join | runs | card | settings | doctor | generate | judge | report | translate
+    sftkit demo | train | launch | join | runs | card | settings | doctor | generate | judge | rate | report | translate
 
 `train`, `launch` and `doctor` take every setting of SFTConfig as a flag, and OpenRLHF's own flags too:
     sftkit launch --pretrain data/tiny-base --dataset data/train.jsonl --bf16 false
@@ -20,6 +20,7 @@ from rich.text import Text
 
 from sftkit.config import SFTConfig
 from sftkit.errors import ConfigError, GenerationError, SftkitError
+from sftkit.rate_command import rate
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 console = Console(highlight=False, markup=False)  # a folder may be called [red]
@@ -51,8 +52,9 @@ def _launched(context: typer.Context, runs_dir: Path, queue: bool = False):
     from sftkit.runs import preflight
 
     config = _config(context)
-    show_findings(preflight(config, runs_dir), console)
-    return start(config, runs_dir=runs_dir, queue=queue)
+    findings = preflight(config, runs_dir)
+    show_findings(findings, console)
+    return start(config, runs_dir=runs_dir, queue=queue, findings=findings)
 
 
 @app.command()
@@ -367,6 +369,9 @@ def translate(
     write = {"python": config.to_code, "yaml": config.to_yaml, "trl-python": config.to_trl_python}
     text = write[to]() if to in write else config.to_command(to)
     console.print(text.rstrip("\n"), soft_wrap=True)
+
+
+app.command()(rate)
 
 
 if __name__ == "__main__":
