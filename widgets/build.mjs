@@ -4,12 +4,13 @@ import { build } from "esbuild";
 import { dirname, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 
-const WIDGETS = ["curves", "grid", "lens", "runs"];
+const WIDGETS = ["curves", "grid", "lens", "rate", "runs"];
+const PARTS = ["grid_code", "grid_math"]; // fetched by the grid when an answer needs them
 const here = dirname(fileURLToPath(import.meta.url));
 
 await build({
   absWorkingDir: here, // so that no path of the machine gets into the bundle
-  entryPoints: WIDGETS.flatMap((name) => [`src/${name}.ts`, `src/${name}.css`]),
+  entryPoints: [...WIDGETS.flatMap((name) => [`src/${name}.ts`, `src/${name}.css`]), ...PARTS.map((name) => `src/${name}.ts`)],
   outdir: resolve(process.argv[2] ?? resolve(here, "../sftkit/widgets/static")),
   bundle: true,
   minify: true,

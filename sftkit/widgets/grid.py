@@ -165,6 +165,7 @@ class ComparisonGrid(anywidget.AnyWidget):
                 "hold",
                 "vote",
                 "judge",
+                "part",
                 "filter",
                 "progress",
                 "reveal",
@@ -241,6 +242,11 @@ class ComparisonGrid(anywidget.AnyWidget):
             "judged": self._judges_of(row),
             "next": self._line.next(row, self._known, self._filter.rows) if wanted else None,
         }
+
+    def _on_part(self, content: Message) -> Message:
+        """A piece of the page that few answers need: what colours code, what sets math."""
+        name = {"code": "grid_code.js", "math": "grid_math.js"}[content["name"]]
+        return {"source": (_STATIC / name).read_text(encoding="utf-8")}
 
     def _on_judge(self, content: Message) -> Message:
         row = self._rows.of_id[content["id"]]

@@ -1,17 +1,20 @@
-// The open row: prompt, task and reference, and both answers in full.
+// The open row: prompt, task and reference, and all answers in full.
 
+import { answers } from "./answers";
+import { copyButton } from "./copy";
 import { h, type Label } from "./dom";
 import { chip } from "./list";
-import { safeMarkdown } from "./markdown";
-import { type Answer, type Comparison, type Dimension, type JudgeVerdict, type Side } from "./protocol";
+import type { Parts } from "./parts";
+import type { Comparison, Dimension, JudgeVerdict, Side } from "./protocol";
 import { verdicts } from "./verdicts";
 
 export interface Look {
   view: "markdown" | "raw" | "diff"; // answers as Markdown, as the characters they are, or as the difference of two
   diff: [Side, Side];
   reference: boolean; // shown
-  full: boolean; // one comparison fills the grid
+  full: boolean; // one comparison fills the window (full.ts)
   dense: boolean; // many short rows instead
+  expanded?: boolean; // long answers in full
 }
 
 /** What judges said, of comparisons that have a vote; undefined while the kernel is being asked. */
@@ -20,26 +23,47 @@ export interface Judges {
   dimensions: Dimension[];
 }
 
-export function detail(comparison: Comparison, look: Look, judges: Judges, label: Label, changed: (look: Partial<Look>) => void): HTMLElement {
-  const judged = comparison.judged > 0 && comparison.opinion.verdict !== null;
+export function detail(
+  comparison: Comparison,
+  look: Look,
+  judges: Judges,
+  label: Label,
+  changed: (look: Partial<Look>) => void,
+  parts?: Parts,
+): HTMLElement {
+  const voted = comparison.opinion.verdict !== null || Object.keys(comparison.opinion.ranking).length > 0;
   return h(
     "div",
     {},
-    h(
-      "div",
-      { class: "question" },
-      h("div", { class: "number" }, String(comparison.row + 1), comparison.task && chip(comparison.task)),
-      ...comparison.prompt.map((message) => turn(message, comparison.prompt.length > 1, label)),
-    ),
+    comparison.closed ? h("div", { class: "closed", role: "note" }, comparison.closed) : null,
+    question(comparison, label),
     comparison.reference ? reference(comparison.reference, look, label, (open) => changed({ reference: open })) : null,
-    h("div", { class: "answers" }, ...comparison.answers.map((shown) => answer(comparison, shown, look, label))),
-    judged ? verdicts(judges.of(comparison), judges.dimensions, label) : null,
+    answers(comparison, { look, label, changed, parts }),
+    comparison.judged > 0 && voted ? verdicts(judges.of(comparison), judges.dimensions, label) : null,
   );
 }
 
+function question({ row, prompt, task }: Comparison, label: Label): HTMLElement {
+  const several = prompt.length > 1;
+  const plain = () => (several ? prompt.map(({ role, content }) => `${role}: ${content}`).join("\n\n") : (prompt[0]?.content ?? ""));
+  return h(
+    "section",
+    { class: "question", "aria-label": label("grid.prompt") },
+    h("div", { class: "number" }, String(row + 1), task && chip(task), copyButton(plain, label("grid.copy_prompt"), label)),
+    ...prompt.map((message) => turn(message, several, label)),
+  );
+}
+
+/** One message. The system's is folded where it is long: it is the same in every row, most of the time. */
 function turn(message: { role: string; content: string }, named: boolean, label: Label): HTMLElement {
-  const role = named || message.role !== "user" ? h("span", { class: "role" }, label(`grid.role.${message.role}`)) : null;
-  return h("div", { class: "turn" }, role, h("div", { class: "text" }, message.content));
+  const text = h("div", { class: "text" }, message.content);
+  const role = label(`grid.role.${message.role}`);
+  if (message.role === "system") {
+    const folded = h("details", { class: "turn system", open: message.content.length < 300 }, h("summary", { class: "role" }, role));
+    folded.append(text);
+    return folded;
+  }
+  return h("div", { class: `turn ${message.role === "assistant" ? "assistant" : ""}` }, named || message.role !== "user" ? h("span", { class: "role" }, role) : null, text);
 }
 
 function reference(text: string, look: Look, label: Label, toggled: (open: boolean) => void): HTMLElement {
@@ -47,21 +71,4 @@ function reference(text: string, look: Look, label: Label, toggled: (open: boole
   box.append(h("div", { class: "text" }, text));
   box.addEventListener("toggle", () => toggled(box.open));
   return box;
-}
-
-function answer(comparison: Comparison, { side, text, cut }: Answer, look: Look, label: Label): HTMLElement {
-  const { verdict } = comparison.opinion;
-  const letter = side.toUpperCase();
-  const body = h("div", { class: look.view === "raw" ? "text raw" : "markdown" });
-  if (!text.trim()) body.append(h("i", {}, label("grid.empty_answer")));
-  else if (look.view === "raw") body.textContent = text;
-  else body.append(safeMarkdown(text));
-  const chosen = verdict === side || verdict === "tie";
-  return h(
-    "section",
-    { class: `answer ${chosen ? `chosen chosen-${verdict}` : ""}`, "aria-label": label("grid.answer", { side: letter }) },
-    h("header", {}, h("span", { class: "letter" }, letter), chosen && h("span", { class: "said" }, label(`grid.${verdict}`))),
-    body,
-    cut && h("footer", {}, label("grid.cut")),
-  );
 }
