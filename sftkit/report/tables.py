@@ -6,31 +6,20 @@ scores, shown_first, current).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from itertools import combinations
+import math
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from sftkit.ratings.dimensions import DIMENSIONS
-from sftkit.report.agreement import agreement
-from sftkit.report.estimates import check_votes, estimate_mean, oriented
+from sftkit.report.agreement import kappa_of, meetings, share_agreed
+from sftkit.report.estimates import check_votes, estimate_mean, means, mirrored, outcomes
+from sftkit.report.length import BANDS, length_band
+from sftkit.report.resample import RESAMPLES
+from sftkit.report.scores import HUMANS, in_order, long_scores, of_rater, raters, with_humans
 
-HUMANS = "human:*"  # every human rater together
 ESTIMATE = ["win_rate", "low", "high", "n", "unscored", "wins", "ties", "losses"]
-
-
-def raters(votes: pd.DataFrame) -> list[str]:
-    """Every rater by name, humans first; after several humans also "human:*", all of them together."""
-    names = sorted(map(str, votes["rater"].unique()))
-    humans = [name for name in names if name.startswith("human:")]
-    return humans + [HUMANS] * (len(humans) > 1) + [name for name in names if name not in humans]
-
-
-def of_rater(frame: pd.DataFrame, rater: str) -> pd.DataFrame:
-    return (
-        frame[frame["rater"].str.startswith("human:")] if rater == HUMANS else frame[frame["rater"] == rater]
-    )
+MANY_PAIRS = 40  # from this many pairs of raters on kappa's interval is the jackknife's: it takes no time
 
 
 def models(votes: pd.DataFrame) -> list[str]:
@@ -38,104 +27,154 @@ def models(votes: pd.DataFrame) -> list[str]:
     return list(dict.fromkeys([*votes["model_a"], *votes["model_b"]]))
 
 
+def against(votes: pd.DataFrame, baseline: str) -> pd.DataFrame:
+    """The votes on comparisons with the baseline, told from the other model's side (model_a); outcomes as floats."""
+    check_votes(votes)
+    votes = votes.assign(outcome=outcomes(votes))
+    rows = [votes[votes["model_b"] == baseline], mirrored(votes[votes["model_a"] == baseline])]
+    return pd.concat(rows).sort_index(kind="stable")
+
+
 def win_rates(votes: pd.DataFrame, baseline: str, by: str | None = None) -> pd.DataFrame:
     """One row a rater and model: its win rate against the baseline; with `by`, a column of votes, one for each value.
 
     Columns rater, (by,) model, baseline, win_rate, low, high, n, unscored, wins, ties, losses.
     """
-    check_votes(votes)
-    rows = []
-    for rater in raters(votes):
-        mine = of_rater(votes, rater)
-        for model in (m for m in models(mine) if m != baseline):
-            pair = mine[
-                ((mine["model_a"] == model) & (mine["model_b"] == baseline))
-                | ((mine["model_b"] == model) & (mine["model_a"] == baseline))
-            ]
-            for key, part in _parts(pair, by):
-                rows.append([rater, *key, model, baseline, *_win_rate(part, model, baseline)])
-    return pd.DataFrame(rows, columns=["rater", *([by] if by else []), "model", "baseline", *ESTIMATE])
+    return _rates(against(votes, baseline), baseline, by)
 
 
-def _parts(votes: pd.DataFrame, by: str | None) -> Iterator[tuple[list[Any], pd.DataFrame]]:
-    if by is None:
-        if len(votes):
-            yield [], votes
-    else:
-        named = votes[votes[by].notna()]
-        for key in sorted(named[by].unique()):
-            yield [key], named[named[by] == key]
+def by_length(votes: pd.DataFrame, baseline: str) -> pd.DataFrame:
+    """Win rates where the model's answer is "shorter", of "similar" length (within a quarter) or "longer".
+
+    Columns of win_rates and `length`, shortest first; empty where lengths are not known.
+    """
+    rows = against(votes, baseline)
+    if not {"len_a", "len_b"} <= set(rows.columns):
+        return _rates(rows.iloc[:0].assign(length=None), baseline, "length")
+    ratio = rows["len_a"].astype(float) / rows["len_b"].astype(float).clip(lower=1)
+    return _rates(rows.assign(length=length_band(ratio)), baseline, "length", list(BANDS))
 
 
-def _win_rate(votes: pd.DataFrame, model: str, baseline: str) -> list[Any]:
-    rows = oriented(votes, model, baseline)
-    outcome = rows["outcome"].dropna()
-    found = estimate_mean(outcome, rows["prompt_id"][outcome.index], unscored=len(rows) - len(outcome))
-    counts = [int(part.sum()) for part in (outcome > 0.5, outcome == 0.5, outcome < 0.5)]
-    return [found.value, found.low, found.high, found.n, found.unscored, *counts]
+def _rates(rows: pd.DataFrame, baseline: str, by: str | None, order: list[str] | None = None) -> pd.DataFrame:
+    keys = ["rater", "model", *([by] if by else [])]
+    rows = with_humans(rows.rename(columns={"model_a": "model"}).reset_index(drop=True))
+    rows = rows[rows[by].notna()] if by else rows
+    columns = ["rater", *([by] if by else []), "model", "baseline", *ESTIMATE]
+    if rows.empty:
+        return pd.DataFrame(columns=columns)
+    codes, groups = pd.MultiIndex.from_frame(rows[keys].astype(object)).factorize()
+    outcome, prompts = rows["outcome"].to_numpy(float), rows["prompt_id"].to_numpy(object)
+    scored = ~np.isnan(outcome)
+    found = means(outcome[scored], codes[scored], prompts[scored]).reindex(range(len(groups)))
+    count = {
+        name: np.bincount(codes[which], minlength=len(groups)) for name, which in _counts(outcome).items()
+    }
+    table = pd.DataFrame(groups.tolist(), columns=keys, dtype=object).assign(
+        baseline=baseline, win_rate=found["value"], low=found["low"], high=found["high"], **count
+    )
+    named = dict.fromkeys(rows["model"])
+    places = [raters(rows), list(named), order or sorted(set(rows[by]), key=str) if by else []]
+    ranks = [table[key].map({name: i for i, name in enumerate(place)}) for key, place in zip(keys, places)]
+    return table.iloc[np.lexsort([rank.to_numpy() for rank in ranks[::-1]])][columns].reset_index(drop=True)
+
+
+def _counts(outcome: np.ndarray) -> dict[str, np.ndarray]:
+    return {
+        "n": ~np.isnan(outcome),
+        "unscored": np.isnan(outcome),
+        "wins": outcome > 0.5,
+        "ties": outcome == 0.5,
+        "losses": outcome < 0.5,
+    }
 
 
 def by_dimension(ratings: pd.DataFrame, baseline: str) -> pd.DataFrame:
     """Mean scores 1..5 of each model and of the baseline on the same prompts, and their difference with its interval.
 
-    Columns rater, dimension, model, baseline, mean, mean_baseline, difference, low, high, n, one_sided. n: prompts on
-    which both were scored (a judge's two orders are averaged first); one_sided: scores without their counterpart,
-    which are left out. Scores of a comparison as a whole say nothing about one model and are left out too.
+    Columns rater, dimension, model, baseline, mean, mean_baseline, difference, low, high, n, one_sided, win_rate,
+    win_low, win_high. n: prompts on which both were scored (a judge's two orders are averaged first); one_sided: scores
+    without their counterpart, which are left out; win_rate: share of these prompts with the higher score, equal ones
+    half. Scores of a comparison as a whole say nothing about one model and are left out too.
     """
     columns = ["rater", "dimension", "model", "baseline", "mean", "mean_baseline", "difference"]
-    columns += ["low", "high", "n", "one_sided"]
-    scores = pd.DataFrame(
-        _scores(ratings, baseline), columns=["rater", "dimension", "model", "prompt_id", "own", "base"]
-    )
-    if scores.empty:
+    columns += ["low", "high", "n", "one_sided", "win_rate", "win_low", "win_high"]
+    scores = long_scores(ratings)
+    keys = ["rater", "prompt_id", "dimension"]
+    own = scores[(scores["against"] == baseline)]
+    base = scores[(scores["model"] == baseline)].rename(columns={"against": "model", "model": "against"})
+    paired = own.merge(base, on=[*keys, "model", "against"], how="outer", suffixes=("", "_base"))
+    if paired.empty:
         return pd.DataFrame(columns=columns)
-    order = {dimension.name: place for place, dimension in enumerate(DIMENSIONS)}
+    paired = with_humans(paired)
     rows = []
-    for rater in raters(scores):
-        mine = of_rater(scores, rater)
-        for (dimension, model), part in mine.groupby(["dimension", "model"], sort=False):
-            paired = part.dropna().groupby(["rater", "prompt_id"], as_index=False)[["own", "base"]].mean()
-            gap = estimate_mean(paired["own"] - paired["base"], paired["prompt_id"], bounds=(-4, 4))
-            if gap.n:
-                means = [paired["own"].mean(), paired["base"].mean()]
-                alone = int(part[["own", "base"]].isna().any(axis=1).sum())
-                rows.append(
-                    [rater, dimension, model, baseline, *means, gap.value, gap.low, gap.high, gap.n, alone]
-                )
-    rows.sort(key=lambda row: (raters(scores).index(row[0]), order.get(row[1], len(order)), row[1], row[2]))
+    for (rater, dimension, model), part in paired.groupby(["rater", "dimension", "model"], sort=False):
+        met = part.dropna(subset=["score", "score_base"])
+        if len(met):
+            gap = estimate_mean(met["score"] - met["score_base"], met["prompt_id"], bounds=(-4, 4))
+            won = estimate_mean((np.sign(met["score"] - met["score_base"]) + 1) / 2, met["prompt_id"])
+            figures = [met["score"].mean(), met["score_base"].mean(), gap.value, gap.low, gap.high, gap.n]
+            figures += [len(part) - len(met), won.value, won.low, won.high]
+            rows.append([rater, dimension, model, baseline, *figures])
+    places = raters(paired), in_order(paired["dimension"])
+    rows.sort(key=lambda row: (places[0].index(row[0]), places[1].index(row[1]), str(row[2])))
     return pd.DataFrame(rows, columns=columns)
-
-
-def _scores(ratings: pd.DataFrame, baseline: str) -> Iterator[tuple]:
-    """(rater, dimension, model, prompt_id, its score, the baseline's score), a missing side being None."""
-    for row in ratings[ratings["current"]].itertuples():
-        if baseline not in (row.model_a, row.model_b):
-            continue
-        own, base = ("b", "a") if row.model_a == baseline else ("a", "b")
-        model = row.model_b if own == "b" else row.model_a
-        for dimension, score in (row.scores or {}).items():
-            if isinstance(score, dict):
-                yield row.rater, dimension, model, row.prompt_id, score.get(own), score.get(base)
 
 
 def agreements(votes: pd.DataFrame) -> pd.DataFrame:
     """How often two raters give the same verdict, for every two that judged the same comparisons.
 
-    Columns rater_x, rater_y, agreement, low, high, n, without_ties, n_without_ties. Several humans appear as "human:*",
-    with each other and with every judge.
+    Columns rater_x, rater_y, agreement, low, high, n, without_ties, without_low, without_high, n_without_ties, kappa,
+    kappa_low, kappa_high (symmetrised over which model is called A), ceiling (agreement of two humans, where a judge
+    meets humans; NaN with one human), note. Several humans appear as "human:*", with each other and with every judge.
     """
+    check_votes(votes)
+    columns = [
+        "rater_x",
+        "rater_y",
+        "agreement",
+        "low",
+        "high",
+        "n",
+        "without_ties",
+        "without_low",
+        "without_high",
+    ]
+    columns += ["n_without_ties", "kappa", "kappa_low", "kappa_high", "ceiling", "note"]
+    pairs = meetings(votes, "*", "*")
     names = raters(votes)
     if HUMANS in names:
         names = [HUMANS, *(name for name in names if not name.startswith("human:"))]
-    pairs = [(HUMANS, HUMANS)] * (HUMANS in names) + list(combinations(names, 2))
-    rows = []
-    for x, y in pairs:
-        all_votes, decided = (agreement(votes, x, y, ties=ties) for ties in (True, False))
-        if all_votes.n:
-            figures = [all_votes.value, all_votes.low, all_votes.high, all_votes.n, decided.value, decided.n]
-            rows.append([x, y, *figures])
-    names = ["rater_x", "rater_y", "agreement", "low", "high", "n", "without_ties", "n_without_ties"]
-    return pd.DataFrame(rows, columns=names)
+    place = {name: i for i, name in enumerate(names)}
+    group = {
+        str(r): HUMANS if HUMANS in place and str(r).startswith("human:") else str(r)
+        for r in votes["rater"].unique()
+    }
+    x, y = (pairs[side].map(group).map(place).astype(int) for side in ("rater_x", "rater_y"))
+    pairs = pairs.assign(first=np.minimum(x, y), second=np.maximum(x, y))
+    parts = list(pairs.groupby(["first", "second"]))
+    resamples = RESAMPLES if len(parts) < MANY_PAIRS else 0
+    rows = [[names[i], names[j], *_agreed(part, resamples)] for (i, j), part in parts]
+    table = pd.DataFrame([row for row in rows if row[5]], columns=[c for c in columns if c != "ceiling"])
+    humans = table[(table["rater_x"] == HUMANS) & (table["rater_y"] == HUMANS)]["agreement"]
+    judged = (table["rater_x"] == HUMANS) & (table["rater_y"] != HUMANS)
+    table["ceiling"] = np.where(judged, humans.iloc[0] if len(humans) else math.nan, math.nan)
+    return table[columns]
+
+
+def _agreed(pairs: pd.DataFrame, resamples: int) -> list[Any]:
+    every, decided = share_agreed(pairs), share_agreed(pairs, ties=False)
+    kappa = kappa_of(pairs, resamples=resamples)
+    figures = [
+        every.value,
+        every.low,
+        every.high,
+        every.n,
+        decided.value,
+        decided.low,
+        decided.high,
+        decided.n,
+    ]
+    return [*figures, kappa.value, kappa.low, kappa.high, kappa.note if every.n else ""]
 
 
 def bias(votes: pd.DataFrame, ratings: pd.DataFrame) -> pd.DataFrame:
