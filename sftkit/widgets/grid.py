@@ -19,12 +19,13 @@ from typing import Any
 import anywidget
 import pandas as pd
 import traitlets
+from IPython.display import display
 
 from sftkit.errors import ConfigError, Fault, SftkitError
 from sftkit.generation.table import Generations
 from sftkit.ratings import DIMENSIONS, Dimension, RatingStore
 from sftkit.ratings.blind import comparisons
-from sftkit.widgets import grid_judge
+from sftkit.widgets import grid_judge, grid_picture
 from sftkit.widgets.background import in_background
 from sftkit.widgets.grid_arguments import across_of, check, human, in_language
 from sftkit.widgets.grid_filter import GridFilter, columns, disagreements
@@ -34,6 +35,7 @@ from sftkit.widgets.grid_votes import NOTHING, Said, evidence_of, is_empty, rati
 from sftkit.widgets.labels import label, table
 
 _STATIC = Path(__file__).parent / "static"
+PARTS = ("code", "math")
 
 Message = dict[str, Any]
 
@@ -100,6 +102,9 @@ class ComparisonGrid(anywidget.AnyWidget):
         self._filter = GridFilter(self._filtered)
         self._filter.set(filter)
         super().__init__(_labels={key: label(key, lang) for key in table() if key.startswith("grid.")})
+        self._picture = grid_picture.Picture(
+            lambda: grid_picture.html(self, self._name(), lang), lambda: repr(self)
+        )
         self.on_msg(self._receive)
 
     # for the person who types
@@ -146,11 +151,16 @@ class ComparisonGrid(anywidget.AnyWidget):
     def reveal(self) -> None:
         """Show the models' names from now on. Votes that come after it say so in their evidence, "names_known"."""
         self._revealed = True
+        self._picture.changed()
         self.send({"revealed": True})
 
     def __repr__(self) -> str:
         done, total = self.progress
         return f"ComparisonGrid({done} of {total} rated by {self.rater})"
+
+    def _ipython_display_(self) -> None:
+        display(self._repr_mimebundle_(), raw=True)
+        self._picture.show()  # under it, for the notebook without a kernel
 
     # messages: one method a kind, each from the page's question to the answer
 
@@ -281,6 +291,12 @@ class ComparisonGrid(anywidget.AnyWidget):
         self.reveal()
         return {}
 
+    def _on_part(self, content: Message) -> Message:
+        """A bundle of its own, that few answers need."""
+        if content["name"] not in PARTS:
+            raise KeyError(f"there is no part {content['name']!r}")
+        return {"source": (_STATIC / f"grid_{content['name']}.js").read_text(encoding="utf-8")}
+
     # what the messages are made of
 
     def _read_store(self) -> None:
@@ -335,6 +351,7 @@ class ComparisonGrid(anywidget.AnyWidget):
             self._known.pop(row, None)
         else:
             self._known[row] = Said({**NOTHING, **opinion}, shown, max(numbers), content["key"], evidence)
+        self._picture.changed()
 
     @property
     def _names_known(self) -> bool:

@@ -52,7 +52,9 @@ def spoken(text: str | bytes) -> dict[str, Any]:
         raise Refused("a kind of message that the protocol does not have")
     if not isinstance(content.get("ask"), str) or len(content["ask"]) > 64 or _deep(content, DEEPEST):
         raise Refused("a message of a shape that the protocol does not have")
-    if content["kind"] == "rows" and _many(content) or content["kind"] == "filter" and not _short(content):
+    if (content["kind"] == "rows" and _many(content)) or (
+        content["kind"] == "filter" and not _short(content)
+    ):
         raise Refused("a question that is too long")
     return content
 
