@@ -2,6 +2,7 @@
 
     SftkitError
     ├── ConfigError        settings that cannot work; carries all faults at once (also a ValueError)
+    │   └── FilterError    a filter that cannot be read; says at which character
     ├── DataError          a file, row or field that cannot be read or taught
     ├── RunError           something about a training run
     │   ├── LaunchError    the run was not started; carries the findings that stopped it
@@ -53,6 +54,18 @@ class ConfigError(SftkitError, ValueError):
             f"{len(self.faults)} settings need mending" if len(self.faults) > 1 else "A setting needs mending"
         )
         super().__init__(f"{count}:\n" + "\n".join(f"  - {fault}" for fault in self.faults))
+
+
+class FilterError(ConfigError):
+    """A filter that cannot be read or does not fit its table. `.text` is the filter; each of `.faults` says in `field` at
+    which character (1 = the first) it stands."""
+
+    def __init__(self, text: str, faults: list[Fault]):
+        self.text, self.faults = text, list(faults)
+        shown = text if len(text) <= 200 else text[:199] + "…"
+        Exception.__init__(
+            self, f"The filter {shown} cannot be used:\n" + "\n".join(f"  - {fault}" for fault in faults)
+        )
 
 
 class DataError(SftkitError):
