@@ -5,14 +5,13 @@ import { h, type Label } from "./dom";
 const SAID_MS = 1600;
 
 export function copyButton(text: () => string, what: string, label: Label): HTMLButtonElement {
-  const button = h("button", { type: "button", class: "copy", title: what, "aria-label": what, onclick: () => void press() }, "⧉");
-  const said = h("span", { class: "unseen", role: "status" });
+  const button = h("button", { type: "button", class: "copy", title: what, "aria-label": what, onclick: () => void press() }, label("grid.copy"));
+  const said = h("span", { role: "status" });
   const press = async () => {
     const done = await copied(text());
-    button.textContent = done ? "✓" : "✗";
     said.textContent = label(done ? "grid.copied" : "grid.not_copied");
-    button.append(said);
-    setTimeout(() => (button.textContent = "⧉"), SAID_MS);
+    button.replaceChildren(said);
+    setTimeout(() => button.replaceChildren(label("grid.copy")), SAID_MS);
   };
   return button;
 }
