@@ -17,8 +17,8 @@ __version__ = "0.1.0"
 _HOME = {
     "SFTConfig": "sftkit.config",
     **dict.fromkeys(
-        "SftkitError ConfigError DataError RunError DryRunError LaunchError RunNotFound GenerationError StoreError JudgeError "
-        "ReportError".split(),
+        "SftkitError ConfigError FilterError DataError RunError DryRunError LaunchError RunNotFound GenerationError "
+        "StoreError JudgeError ReportError".split(),
         "sftkit.errors",
     ),
     **dict.fromkeys("Translation translate".split(), "sftkit.command"),
@@ -61,6 +61,7 @@ if TYPE_CHECKING:  # for editors: the same names, statically
     from sftkit.errors import ConfigError as ConfigError
     from sftkit.errors import DataError as DataError
     from sftkit.errors import DryRunError as DryRunError
+    from sftkit.errors import FilterError as FilterError
     from sftkit.errors import GenerationError as GenerationError
     from sftkit.errors import JudgeError as JudgeError
     from sftkit.errors import LaunchError as LaunchError

@@ -15,6 +15,7 @@ from sftkit.generation.table import Generations
 from sftkit.judging.asked import asked
 from sftkit.ratings import RatingStore
 from sftkit.ratings.votes import combine
+from sftkit.ratings.worth import is_judge
 from sftkit.widgets.grid_votes import LETTERS
 
 _VERDICTS = ("a", "b", "tie", "unscored")
@@ -23,17 +24,9 @@ _VERDICTS = ("a", "b", "tie", "unscored")
 def verdicts_on(store: RatingStore, prompt_id: str, models: Collection[str]) -> pd.DataFrame:
     """The current verdicts of judges on two of these answers; repeats and masked answers are not among them."""
     frame = store.frame(prompt_id=prompt_id)
-    frame = frame[
-        frame["rater"].str.startswith("judge:") & frame["current"] & frame["verdict"].isin(_VERDICTS)
-    ]
+    judges = frame["rater"].map(is_judge).astype(bool)
     here = frame["model_a"].isin(models) & frame["model_b"].isin(models)
-    return frame[here & ~frame["rater"].map(_aside).astype(bool)]
-
-
-def _aside(rater: str) -> bool:
-    """Another question than the pair itself: "…+masked" and "…#2" are other readings of it."""
-    tail = rater.rpartition("/")[2]
-    return "+" in tail or "#" in tail or "@" in tail
+    return frame[judges & here & frame["current"] & frame["verdict"].isin(_VERDICTS)]
 
 
 def shown(
