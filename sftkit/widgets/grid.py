@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,7 @@ from sftkit.widgets.grid_votes import NOTHING, Said, evidence_of, is_empty, rati
 from sftkit.widgets.labels import label, table
 
 _STATIC = Path(__file__).parent / "static"
-PARTS = ("code", "math")
+KINDS = ("hello", "rows", "row", "next", "hold", "vote", "judge", "part", "filter", "progress", "reveal")
 
 Message = dict[str, Any]
 
@@ -159,33 +159,19 @@ class ComparisonGrid(anywidget.AnyWidget):
         return f"ComparisonGrid({done} of {total} rated by {self.rater})"
 
     def _ipython_display_(self) -> None:
-        display(self._repr_mimebundle_(), raw=True)
+        bundle, about = self._repr_mimebundle_()
+        display(bundle, metadata=about, raw=True)
         self._picture.show()  # under it, for the notebook without a kernel
 
     # messages: one method a kind, each from the page's question to the answer
 
     def _receive(self, _widget: Any, content: Message, _buffers: Any) -> None:
-        kinds: dict[str, Callable[[Message], Message | None]] = {
-            name: getattr(self, f"_on_{name}")
-            for name in (
-                "hello",
-                "rows",
-                "row",
-                "next",
-                "hold",
-                "vote",
-                "judge",
-                "part",
-                "filter",
-                "progress",
-                "reveal",
-            )
-        }
+        # an error is shown under the widget: in a callback it would be lost in the server's log
         try:
-            reply = kinds[content["kind"]](content)
-        except (
-            Exception
-        ) as error:  # shown under the widget: in a callback it would be lost in the server's log
+            if content["kind"] not in KINDS:
+                raise KeyError(f"there is no message {content['kind']!r}")
+            reply: Message | None = getattr(self, f"_on_{content['kind']}")(content)
+        except Exception as error:
             reply = _error(error)
         if reply is not None:
             self.send({"ask": content.get("ask"), **reply})
@@ -290,12 +276,6 @@ class ComparisonGrid(anywidget.AnyWidget):
             raise ConfigError([Fault("reveal", label("grid.reveal_later", self._lang))])
         self.reveal()
         return {}
-
-    def _on_part(self, content: Message) -> Message:
-        """A bundle of its own, that few answers need."""
-        if content["name"] not in PARTS:
-            raise KeyError(f"there is no part {content['name']!r}")
-        return {"source": (_STATIC / f"grid_{content['name']}.js").read_text(encoding="utf-8")}
 
     # what the messages are made of
 
