@@ -57,10 +57,11 @@ def main_job(data: Path, runs_dir: Path, console: Console) -> Run:
     started = time.monotonic()
     config = demo_config(data)
     console.rule("1  Preflight")
-    show_findings(preflight(config), console)
+    findings = preflight(config, runs_dir)
+    show_findings(findings, console)
 
     console.rule("2  Training with DeepSpeed")
-    run = launch(config, runs_dir=runs_dir)
+    run = launch(config, runs_dir=runs_dir, findings=findings)
     console.print(f"run folder  {shown(run.folder)}", soft_wrap=True)
     follow(run)
 

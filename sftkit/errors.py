@@ -10,7 +10,8 @@
     │   └── RunNotFound    no run folder there
     ├── GenerationError    the worker that answers prompts failed
     ├── StoreError         the rating store cannot be opened, read or written
-    │   └── RatingError    a rating that says nothing or nonsense; carries all faults (also a ValueError)
+    │   ├── RatingError    a rating that says nothing or nonsense; carries all faults (also a ValueError)
+    │   └── RatingsFileError  a file of ratings that cannot be imported; carries all faults, by row and field
     ├── JudgeError         the judge cannot start (a single failed judgement is `unscored`, not an error)
     └── ReportError        the report was asked for something the votes cannot say
 
@@ -22,6 +23,8 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from typing import Any
+
+from sftkit.wording import in_language, listed, say
 
 
 class SftkitError(Exception):
@@ -41,8 +44,12 @@ class Fault:
     mend: dict[str, Any] = dataclasses.field(default_factory=dict, compare=False)
 
     def __str__(self) -> str:
+        return self.said_in("en")
+
+    def said_in(self, lang: str) -> str:
+        """All of it in "en" or "zh"."""
         where = f"{self.field}: " if self.field else ""
-        return f"{where}{self.message}" + (f" {self.fix}" if self.fix else "")
+        return where + in_language(listed(filter(None, (self.message, self.fix)), " "), lang)
 
 
 class ConfigError(SftkitError, ValueError):
@@ -77,11 +84,11 @@ class DataError(SftkitError):
         self.file, self.row, self.field = file, row, field
         parts = [
             str(file) if file else "",
-            f"row {row}" if row is not None else "",
-            f"field {field!r}" if field else "",
+            say("row {n}", n=row) if row is not None else "",
+            say("field {name!r}", name=field) if field else "",
         ]
-        where = ", ".join(part for part in parts if part)
-        super().__init__(f"{where}: {message}" if where else message)
+        where = listed(part for part in parts if part)
+        super().__init__(say("{where}: {message}", where=where, message=message) if where else message)
 
 
 class RunError(SftkitError):
@@ -125,6 +132,16 @@ class RatingError(StoreError, ValueError):
         super().__init__(
             "This rating cannot be stored:\n" + "\n".join(f"  - {fault}" for fault in self.faults)
         )
+
+
+class RatingsFileError(StoreError):
+    """A file of ratings that cannot be imported; nothing of it was stored. `.faults` lists all, `.file` says which."""
+
+    def __init__(self, file: object, faults: list[Fault], shown: int = 20):
+        self.file, self.faults = file, list(faults)
+        lines = [f"  - {fault}" for fault in self.faults[:shown]]
+        lines += [f"  … and {len(self.faults) - shown} more"] if len(self.faults) > shown else []
+        super().__init__(f"{file} was not imported, nothing of it is stored:\n" + "\n".join(lines))
 
 
 class JudgeError(SftkitError):

@@ -34,6 +34,7 @@ from sftkit.command.words import has, of_setting, said
 from sftkit.command.yaml_text import flags_of, mapping
 from sftkit.config import SFTConfig
 from sftkit.errors import ConfigError, Fault
+from sftkit.wording import say
 
 LISTS = frozenset("adam_betas gpus dataset_probs dataset_caps report_to target_modules".split())
 TRACKERS = ("tensorboard", "wandb", "mlflow")
@@ -54,7 +55,7 @@ def translate(text: str, lang: str = "en") -> Translation:
     flags = _flags(script.after)
     if not flags:
         raise ConfigError(
-            [Fault("", "this is no launch command: it has no --flag.", "Paste the whole script.")]
+            [Fault("", say("this is no launch command: it has no --flag."), say("Paste the whole script."))]
         )
     return _Reader(_kind(script, flags), lang).read(flags, script, kept)
 
@@ -153,7 +154,7 @@ class _Reader:
             if setting is None and flag not in others.ALWAYS_SO:
                 self.unused.append(f"{self.dashes}{flag}")
         else:
-            self.faults.append(Fault(f"{self.dashes}{flag}", "there is no such flag.", _nearest(flag)))
+            self.faults.append(Fault(f"{self.dashes}{flag}", say("there is no such flag."), _nearest(flag)))
         words = [trap(flag, setting, first, self.program, self.lang)] if not secret else []
         words += [said("trap", "unset", self.lang, name=name) for name in unset if f"${name}" in shown or f"${{{name}" in shown]  # fmt: skip
         if secret:
@@ -179,12 +180,12 @@ class _Reader:
         if setting in SWITCHES or (setting == "merge_lora" and not values):
             self._switch(setting, flag, values)
         elif not values:
-            self.faults.append(Fault(f"{self.dashes}{flag}", "has no value."))
+            self.faults.append(Fault(f"{self.dashes}{flag}", say("has no value.")))
         elif setting in LISTS:
             self._list(setting, values)
         elif len(values) > 1:
-            words = f"has {len(values)} values: {' '.join(values)}."
-            self.faults.append(Fault(f"{self.dashes}{flag}", words, "Quote a value with blanks."))
+            words = say("has {n} values: {values}.", n=len(values), values=" ".join(values))
+            self.faults.append(Fault(f"{self.dashes}{flag}", words, say("Quote a value with blanks.")))
         elif setting == "input_template" and values[0] == PLAIN_TEMPLATE:
             self.settings[setting] = None
         elif setting == "chat_template":
@@ -196,7 +197,9 @@ class _Reader:
         if setting == "flash_attn" and values and values[0] in others.ATTENTION_WORDS:
             self._attention(others.ATTENTION_WORDS[values[0]])  # LLaMA-Factory's --flash_attn fa2
         elif len(values) > 1:
-            self.faults.append(Fault(f"{self.dashes}{flag}", f"takes one value, not {' '.join(values)}."))
+            self.faults.append(
+                Fault(f"{self.dashes}{flag}", say("takes one value, not {names}.", names=" ".join(values)))
+            )
         elif not (setting == "apply_chat_template" and self.settings.get("chat_template")):
             self.settings[setting] = values[0] if values else True
 
@@ -295,4 +298,4 @@ def _typed(settings: dict[str, Any]) -> dict[str, Any]:
 def _nearest(flag: str) -> str:
     known = [*SFTConfig.model_fields, *SETTING_OF, *others.WITHOUT_SETTING]
     close = difflib.get_close_matches(flag, known, n=1, cutoff=0.6)
-    return f"Did you mean --{close[0]}?" if close else ""
+    return say("Did you mean --{close}?", close=close[0]) if close else ""

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from sftkit.errors import ConfigError, Fault
+from sftkit.wording import say
 
 # The word after which the flags of the training begin; failing that, any Python script.
 PROGRAM = re.compile(r"^(?!-).*(train_sft(\.py)?|sft\.py|scripts\.sft)$|^sft$|^launch$|^llamafactory-cli$")
@@ -219,7 +220,7 @@ def _scan(text: str, script: Script, lines: list[Line]) -> None:
             words.split([part for value in _value(piece, script) for part in value.split()] or [""])
         elif kind == "plain" and piece in "'\"":
             raise ConfigError(
-                [Fault("", "the command cannot be read: a quote is left open.", "Look for it.")]
+                [Fault("", say("the command cannot be read: a quote is left open."), say("Look for it."))]
             )
         elif not ((piece == "(" and words.open()) or (piece == ")" and words.close())):
             _quoted(kind or "", piece, words, script)

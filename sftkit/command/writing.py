@@ -27,6 +27,7 @@ from sftkit.command.names import (
 from sftkit.command.words import said
 from sftkit.config import SFTConfig
 from sftkit.errors import ConfigError, Fault
+from sftkit.wording import say
 
 TARGETS = ("sftkit", "openrlhf==VERSION", "trl")
 MANY = 1_000_000  # checkpoints: more than anybody keeps
@@ -83,7 +84,15 @@ def write(config: SFTConfig, target: str, lang: str = "en") -> Written:
     elif name == "trl":
         writer = _TRL(config, lang)
     else:
-        raise ConfigError([Fault("target", f"{target!r} is unknown.", f"Known: {', '.join(TARGETS)}.")])
+        raise ConfigError(
+            [
+                Fault(
+                    "target",
+                    say("{target!r} is unknown.", target=target),
+                    say("Known: {names}.", names=", ".join(TARGETS)),
+                )
+            ]
+        )
     words = list(writer.words())
     comments = "".join(f"\n{left.comment}" for left in writer.left)
     return Written(_joined(writer.program(), words) + comments, tuple(writer.left))

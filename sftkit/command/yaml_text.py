@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from sftkit.errors import ConfigError, Fault
+from sftkit.wording import say
 
 
 class _Loader(yaml.SafeLoader):
@@ -40,12 +41,18 @@ def load(text: str) -> dict[str, Any]:
     try:
         if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=_Loader)):
             # Nine lines of them stand for a thousand million words.
-            raise ConfigError([Fault("", "this YAML has references (*name).", "Write the values out.")])
+            raise ConfigError(
+                [Fault("", say("this YAML has references (*name)."), say("Write the values out."))]
+            )
         found = yaml.load(text, Loader=_Loader)  # a SafeLoader: plain values only
     except yaml.YAMLError as error:
-        raise ConfigError([Fault("", f"this is no YAML: {error}", "Look at the line named.")]) from None
+        raise ConfigError(
+            [Fault("", say("this is no YAML: {error}", error=str(error)), say("Look at the line named."))]
+        ) from None
     if not isinstance(found, dict):
-        raise ConfigError([Fault("", "this YAML holds no settings.", "Write one a line: name: value.")])
+        raise ConfigError(
+            [Fault("", say("this YAML holds no settings."), say("Write one a line: name: value."))]
+        )
     return found
 
 

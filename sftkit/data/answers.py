@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from sftkit.data.shaping import Message
 from sftkit.errors import DataError
+from sftkit.wording import say
 
 if TYPE_CHECKING:
     from sftkit.data.templates import ChatTemplate
@@ -107,8 +108,10 @@ def _one_by_one(template: ChatTemplate, text: str, messages: list[Message], turn
         before, there, after = template.render(marked).partition(MARK)
         if there and not text.endswith(after):
             raise DataError(
-                f"the chat template writes something else after message {turn + 1} for other answers, so it cannot be "
-                "seen where this answer ends. Choose another chat_template."
+                say(
+                    "the chat template writes something else after message {turn} for other answers, so it cannot be seen where this answer ends. Choose another chat_template.",
+                    turn=turn + 1,
+                )
             )
         stop = len(text) - len(after) if there else 0  # 0: the template leaves this turn out
         at = _shared(text, before)

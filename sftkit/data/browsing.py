@@ -20,6 +20,7 @@ from sftkit.data.reading import named_sources, open_source, where_rows_are
 from sftkit.data.shaping import Columns, Example, find_all_columns, mixed, to_example
 from sftkit.data.text_files import Row
 from sftkit.errors import DataError
+from sftkit.wording import say
 
 
 def at_home(config: SFTConfig, root: Path) -> SFTConfig:
@@ -111,7 +112,14 @@ class Drawn:
 
     def _inside(self, number: int) -> tuple[Opened, int]:
         if not 0 <= number < len(self):
-            raise DataError(f"there is no row {number + 1}: {self.split} has {len(self):,} rows.")
+            raise DataError(
+                say(
+                    "there is no row {number}: {split} has {total:,} rows.",
+                    number=number + 1,
+                    split=self.split,
+                    total=len(self),
+                )
+            )
         which = bisect_right(self._ends, number)
         return self.sources[which], number - (self._ends[which - 1] if which else 0)
 
@@ -158,5 +166,5 @@ def _open(source: str, wanted: str | None) -> Any:
         return open_source(source, wanted)
     rows = line_index.jsonl(where_rows_are(source, wanted))
     if not len(rows):
-        raise DataError("holds no rows.", file=source)
+        raise DataError(say("holds no rows."), file=source)
     return rows

@@ -21,6 +21,7 @@ from sftkit.data.shaping import Example, Message, find_columns, to_example
 from sftkit.data.templates import ChatTemplate, chat_template
 from sftkit.data.vocabulary import Tokens, Vocabulary
 from sftkit.errors import DataError
+from sftkit.wording import said_of
 
 CHUNK = 4096  # rows given to the tokenizer at once: enough for its threads, little enough for memory
 
@@ -101,7 +102,7 @@ class Encoder:
         try:
             return Rendered(messages, *self.template.spans(messages))
         except DataError as error:
-            raise DataError(str(error), file=example.source, row=example.row or None) from None
+            raise DataError(said_of(error), file=example.source, row=example.row or None) from None
 
     def _row(self, example: Example, rendered: Rendered, tokens: Tokens, stop: int | None = None, truncated: bool = False) -> Encoded:  # fmt: skip
         """The row of the first `stop` tokens."""

@@ -7,6 +7,7 @@ from typing import Any
 
 from sftkit.data.tables import RowTable, choose_split
 from sftkit.errors import DataError
+from sftkit.wording import say
 
 
 def hub_table(source: str, wanted: str | None) -> RowTable:
@@ -49,13 +50,17 @@ def refused(kind: str, status: int, code: str, *, token: bool) -> str:
     its header X-Error-Code; `token`: whether one was sent.
     """
     if code == "GatedRepo" or status == 403:
-        who = "the account of the token in HF_TOKEN has no access yet" if token else "HF_TOKEN is not set"
-        return f"is gated, and {who}. Ask for access on its page on the hub, and put a token of that account into the environment as HF_TOKEN."  # fmt: skip
+        who = (
+            say("the account of the token in HF_TOKEN has no access yet")
+            if token
+            else say("HF_TOKEN is not set")
+        )
+        return say("is gated, and {who}. Ask for access on its page on the hub, and put a token of that account into the environment as HF_TOKEN.", who=who)  # fmt: skip
     if token and status == 401:
-        return f"cannot be read: the hub does not know the token in HF_TOKEN, or it may not read this {kind}. Make a new one, or unset HF_TOKEN for what is public."  # fmt: skip
+        return say("cannot be read: the hub does not know the token in HF_TOKEN, or it may not read this {kind}. Make a new one, or unset HF_TOKEN for what is public.", kind=say(kind))  # fmt: skip
     if code == "RepoNotFound" or (status in (401, 404) and not code):
-        private = "one that HF_TOKEN may not see" if token else "a private one, which needs HF_TOKEN in the environment"  # fmt: skip
-        return f"is no {kind} on the hub, or {private}. Check the name; what is on this machine is named by its path."  # fmt: skip
+        private = say("one that HF_TOKEN may not see") if token else say("a private one, which needs HF_TOKEN in the environment")  # fmt: skip
+        return say("is no {kind} on the hub, or {private}. Check the name; what is on this machine is named by its path.", kind=say(kind), private=private)  # fmt: skip
     return ""
 
 

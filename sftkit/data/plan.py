@@ -17,6 +17,7 @@ from sftkit.data.browsing import Drawn
 from sftkit.data.encoding import Encoder
 from sftkit.data.packing import Order, sequences
 from sftkit.errors import DataError
+from sftkit.wording import say
 
 PIECE = 128  # rows encoded between two looks at the clock
 UNKNOWN = -1
@@ -66,7 +67,9 @@ class Plan:
         """Row numbers that step `step` (1 = the first) trains. Raises `DataError` where there is no such step."""
         order = self.order
         if not 1 <= step <= order.steps:
-            raise DataError(f"there is no step {step}: the run has {order.steps:,}.")
+            raise DataError(
+                say("there is no step {step}: the run has {steps:,}.", step=step, steps=order.steps)
+            )
         return self.kept[next(order.from_step(step - 1))]
 
     def layout(self, step: int) -> list[list[list[list[int]]]]:

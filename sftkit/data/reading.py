@@ -16,6 +16,7 @@ from sftkit.data.hub import hub_table
 from sftkit.data.tables import RowTable
 from sftkit.data.text_files import Row, RowList
 from sftkit.errors import DataError
+from sftkit.wording import say
 
 READERS: dict[str, Callable[[Path], RowList | RowTable]] = {
     ".jsonl": text_files.jsonl,
@@ -53,13 +54,13 @@ def open_source(source: str | Path, wanted: str | None = "train", *, hub: bool =
     """The rows of one source: `.columns`, `len()`, `.take(numbers)`. `wanted`: the split, where it has splits."""
     if is_hub_source(source):
         if not hub:
-            raise DataError("no such file; a hub id is read by the training process only.", file=source)
+            raise DataError(say("no such file; a hub id is read by the training process only."), file=source)
         rows: RowList | RowTable = hub_table(str(source), wanted)
     else:
         path = where_rows_are(source, wanted)
         rows = tables.saved(path) if path.is_dir() else _reader(path)(path)
     if not len(rows):
-        raise DataError("holds no rows.", file=source)
+        raise DataError(say("holds no rows."), file=source)
     return rows
 
 
@@ -86,10 +87,14 @@ def where_rows_are(source: str | Path, wanted: str | None) -> Path:
         return tables.split_folder(path, wanted)
     if path.is_dir():
         inside = sorted(item.name for item in path.iterdir() if item.suffix.lower() in READERS)
-        has = f"It has {', '.join(inside[:5])}." if inside else "It has none of a known kind."
-        raise DataError(f"is a folder; name a file in it. {has}", file=source)
+        has = (
+            say("It has {names}.", names=", ".join(inside[:5]))
+            if inside
+            else say("It has none of a known kind.")
+        )
+        raise DataError(say("is a folder; name a file in it. {has}", has=has), file=source)
     if not path.is_file():
-        raise DataError("no such file.", file=source)
+        raise DataError(say("no such file."), file=source)
     return path
 
 
@@ -110,4 +115,4 @@ def _reader(path: Path) -> Callable[[Path], RowList | RowTable]:
     try:
         return READERS[path.suffix.lower()]
     except KeyError:
-        raise DataError(f"cannot read {path.suffix or 'a file without a suffix'}; known: {', '.join(READERS)}.", file=path) from None  # fmt: skip
+        raise DataError(say("cannot read {kind}; known: {names}.", kind=path.suffix or say("a file without a suffix"), names=', '.join(READERS)), file=path) from None  # fmt: skip

@@ -12,6 +12,7 @@ import jinja2.ext
 import jinja2.sandbox
 
 from sftkit.errors import DataError
+from sftkit.wording import say
 
 
 def render(source: str, now: datetime.datetime, **given: Any) -> str:
@@ -19,7 +20,7 @@ def render(source: str, now: datetime.datetime, **given: Any) -> str:
     try:
         return _compiled(source).render(strftime_now=now.strftime, **given)
     except Exception as error:  # it is a program that others wrote: it may fail in any way
-        raise DataError(f"the chat template says: {error}") from None
+        raise DataError(say("the chat template says: {error}", error=error)) from None
 
 
 class _Generation(jinja2.ext.Extension):

@@ -19,6 +19,7 @@ from sftkit.data import mixing
 from sftkit.data.reading import Row, named_sources, open_source
 from sftkit.data.turns import Message, as_turns, earlier, holds_turns, message, plain
 from sftkit.errors import DataError
+from sftkit.wording import listed, say
 
 # Columns of prompt and answer that are taken unasked, and what is added below that prompt.
 SHAPES = {
@@ -78,8 +79,8 @@ def find_columns(
         answer = None
     for setting, name in (("input_key", prompt), ("output_key", answer)):
         if name is not None and name not in known:
-            hint = nearest(name, known)
-            raise DataError(f"no column {name!r} ({setting}). Columns: {', '.join(known)}. {hint}".rstrip(), file=file)  # fmt: skip
+            words = say("no column {name!r} ({setting}). Columns: {columns}.", name=name, setting=setting, columns=", ".join(known))  # fmt: skip
+            raise DataError(listed(filter(None, (words, nearest(name, known))), " "), file=file)
 
     def there(name: str | None) -> str | None:
         return name if name in known and name not in (prompt, answer) else None
@@ -160,7 +161,7 @@ def _asked(prompt: Any, columns: Columns, fault: Any) -> list[Message] | None:
     """The conversation in the prompt column; None where that holds plain text."""
     turns = None if isinstance(prompt, str) and columns.answer is not None else as_turns(prompt)
     if turns is None and columns.answer is None:
-        raise fault("should be a list of messages; with plain text, set output_key.", columns.prompt)
+        raise fault(say("should be a list of messages; with plain text, set output_key."), columns.prompt)
     if turns == []:
-        raise fault("holds no messages.", columns.prompt)
+        raise fault(say("holds no messages."), columns.prompt)
     return turns and [message(turn, columns.prompt, fault) for turn in turns]

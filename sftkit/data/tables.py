@@ -17,6 +17,7 @@ import numpy as np
 
 from sftkit.data.text_files import Row
 from sftkit.errors import DataError
+from sftkit.wording import say
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -83,7 +84,7 @@ def parquet(path: Path) -> RowTable:
         # read_table would make columns of folders named key=value.
         return RowTable(pa.parquet.ParquetFile(path).read())
     except (pa.ArrowException, OSError) as error:
-        raise DataError(f"is not Parquet: {error}", file=path) from None
+        raise DataError(say("is not Parquet: {error}", error=error), file=path) from None
 
 
 def arrow(path: Path) -> RowTable:
@@ -96,7 +97,7 @@ def arrow(path: Path) -> RowTable:
         opened = (pa.ipc.open_file if indexed else pa.ipc.open_stream)(pa.memory_map(str(path)))
         return RowTable(opened.read_all())
     except (pa.ArrowException, OSError) as error:
-        raise DataError(f"is not Arrow, or is cut short: {error}", file=path) from None
+        raise DataError(say("is not Arrow, or is cut short: {error}", error=error), file=path) from None
 
 
 def head(path: Path, size: int) -> tuple[list[Row], int]:
@@ -112,7 +113,7 @@ def head(path: Path, size: int) -> tuple[list[Row], int]:
         total = file.metadata.num_rows
         batch = next(file.iter_batches(batch_size=_share(total, size, [path])))
     except (pa.ArrowException, OSError, StopIteration) as error:
-        raise DataError(f"is not Parquet: {error}", file=path) from None
+        raise DataError(say("is not Parquet: {error}", error=error), file=path) from None
     return RowTable(pa.Table.from_batches([batch])).take(range(batch.num_rows)), total
 
 
@@ -149,8 +150,10 @@ def choose_split(there: Sequence[str], wanted: str | None, file: object) -> str:
             return found
         if len(there) == 1:
             return there[0]
-    missing = f"no split {wanted!r}" if wanted else "neither a validation nor a test split"
-    raise DataError(f"has {missing}; it has {', '.join(there)}. Name one of them as dataset_split (as eval_split for the eval set).", file=file)  # fmt: skip
+    missing = (
+        say("no split {name!r}", name=wanted) if wanted else say("neither a validation nor a test split")
+    )
+    raise DataError(say("has {missing}; it has {names}. Name one of them as dataset_split (as eval_split for the eval set).", missing=missing, names=', '.join(there)), file=file)  # fmt: skip
 
 
 def saved(folder: Path) -> RowTable:
@@ -159,7 +162,7 @@ def saved(folder: Path) -> RowTable:
 
     parts = [arrow(file).table for file in data_files(folder)]
     if not parts:
-        raise DataError("holds no rows.", file=folder)
+        raise DataError(say("holds no rows."), file=folder)
     try:
         table = pa.concat_tables(parts)
         if order := [arrow(file).table for file in _named(folder, "_indices_data_files", "_indices_files")]:
@@ -167,7 +170,7 @@ def saved(folder: Path) -> RowTable:
                 pa.concat_tables(order)["indices"]
             )  # so old versions kept what they had shuffled
     except (pa.ArrowException, KeyError) as error:
-        raise DataError(f"its files do not fit together: {error}", file=folder) from None
+        raise DataError(say("its files do not fit together: {error}", error=error), file=folder) from None
     return RowTable(table)
 
 
@@ -185,9 +188,9 @@ def _named(folder: Path, *keys: str) -> list[Path]:
     try:
         files = [folder / entry["filename"] for key in keys for entry in state.get(key) or ()]
     except (TypeError, KeyError):
-        raise DataError("does not name its files as save_to_disk does.", file=folder / STATE) from None
+        raise DataError(say("does not name its files as save_to_disk does."), file=folder / STATE) from None
     if missing := [file.name for file in files if not file.is_file()]:
-        raise DataError(f"lacks {', '.join(missing[:3])}, which its {STATE} names: copy the folder whole.", file=folder)  # fmt: skip
+        raise DataError(say("lacks {names}, which its {STATE} names: copy the folder whole.", names=', '.join(missing[:3]), STATE=STATE), file=folder)  # fmt: skip
     return files
 
 
@@ -195,7 +198,7 @@ def _described(file: Path) -> dict[str, Any]:
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise DataError(f"cannot be read: {error}", file=file) from None
+        raise DataError(say("cannot be read: {error}", error=error), file=file) from None
     if not isinstance(found, dict):
-        raise DataError("should hold a JSON object.", file=file)
+        raise DataError(say("should hold a JSON object."), file=file)
     return found

@@ -18,6 +18,7 @@ from sftkit.data.rendering import render
 from sftkit.data.shaping import Message
 from sftkit.data.vocabulary import Vocabulary
 from sftkit.errors import DataError
+from sftkit.wording import listed, said_of, say
 
 FOLDER = Path(__file__).parent / "chat_templates"
 KNOWN = sorted(path.stem for path in FOLDER.glob("*.jinja"))
@@ -81,12 +82,12 @@ def chosen_template(chosen: str, vocabulary: Vocabulary) -> str:
         return source
     path = Path(chosen)
     if not path.is_file():
-        names = f"the known ones are {', '.join(KNOWN)}. {nearest(chosen, KNOWN)}"
-        raise DataError(f"chat_template {chosen!r} is neither a file nor a known template; {names}".rstrip())
+        words = say("chat_template {chosen!r} is neither a file nor a known template; the known ones are {names}.", chosen=chosen, names=", ".join(KNOWN))  # fmt: skip
+        raise DataError(listed(filter(None, (words, nearest(chosen, KNOWN))), " "))
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"cannot be read as a template: {error}", file=path) from None
+        raise DataError(say("cannot be read as a template: {error}", error=error), file=path) from None
 
 
 def chat_template(config: SFTConfig, vocabulary: Vocabulary) -> ChatTemplate:
@@ -102,8 +103,10 @@ def chat_template(config: SFTConfig, vocabulary: Vocabulary) -> ChatTemplate:
         source, file = vocabulary.chat_template, config.pretrain
         if not source:
             raise DataError(
-                "its tokenizer has no chat template; turn apply_chat_template off, or choose a chat_template "
-                f"({', '.join(KNOWN)}).",
+                say(
+                    "its tokenizer has no chat template; turn apply_chat_template off, or choose a chat_template ({names}).",
+                    names=", ".join(KNOWN),
+                ),
                 file=config.pretrain,
             )
     else:
@@ -111,11 +114,12 @@ def chat_template(config: SFTConfig, vocabulary: Vocabulary) -> ChatTemplate:
     try:
         template = ChatTemplate.build(source, vocabulary)
     except DataError as error:
-        raise DataError(str(error), file=file) from None
+        raise DataError(said_of(error), file=file) from None
     if not template.end and vocabulary.id(vocabulary.eos) is None:
         raise DataError(
-            "has no token that ends an answer, so the model would never learn to stop: name one of its tokens as "
-            "eos_token in tokenizer_config.json.",
+            say(
+                "has no token that ends an answer, so the model would never learn to stop: name one of its tokens as eos_token in tokenizer_config.json."
+            ),
             file=config.pretrain,
         )
     return template

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from sftkit.errors import DataError
+from sftkit.wording import say
 
 Row = dict[str, Any]
 
@@ -73,7 +74,7 @@ def _decoded(raw: bytes, path: Path) -> str:
 
 
 def not_utf8(path: Path, line: int) -> DataError:
-    return DataError("is not UTF-8 text; save it as UTF-8.", file=path, row=line)
+    return DataError(say("is not UTF-8 text; save it as UTF-8."), file=path, row=line)
 
 
 def _is_utf8(raw: bytes) -> bool:
@@ -100,12 +101,14 @@ def _json(text: str, path: Path, number: int | None) -> Any:
         return json.loads(text)
     except json.JSONDecodeError as error:
         row = error.lineno if number is None else number
-        raise DataError(f"is not JSON: {error.msg} at column {error.colno}.", file=path, row=row) from None
+        raise DataError(
+            say("is not JSON: {msg} at column {colno}.", msg=error.msg, colno=error.colno), file=path, row=row
+        ) from None
 
 
 def _object(row: Any, path: Path, number: int) -> Row:
     if not isinstance(row, dict):
-        raise DataError(f"should be an object with named columns, is {type(row).__name__}.", file=path, row=number)  # fmt: skip
+        raise DataError(say("should be an object with named columns, is {kind}.", kind=type(row).__name__), file=path, row=number)  # fmt: skip
     return row
 
 
@@ -116,8 +119,8 @@ def _records(text: str, path: Path, broken_off: bool = False) -> Iterator[Row]:
     try:
         for number, row in enumerate(reader, start=1):
             if None in row or None in row.values():
-                raise DataError(f"has not {len(reader.fieldnames or [])} fields like the header.", file=path, row=number)  # fmt: skip
+                raise DataError(say("has not {n} fields like the header.", n=len(reader.fieldnames or [])), file=path, row=number)  # fmt: skip
             yield row
     except csv.Error as error:
         if not (broken_off and "unexpected end" in str(error)):
-            raise DataError(f"is not CSV: {error}.", file=path, row=number + 1) from None
+            raise DataError(say("is not CSV: {error}.", error=error), file=path, row=number + 1) from None

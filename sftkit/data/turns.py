@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from sftkit.errors import DataError
+from sftkit.wording import say
 
 Message = dict[str, str]
 Fault = Callable[[str, str], DataError]  # (message, field) -> the error that names file and row
@@ -23,7 +24,7 @@ ROLES = {
     **dict.fromkeys(("assistant", "gpt", "chatgpt", "bing", "bard", "model"), "assistant"),
 }
 TOOLS = frozenset("tool tools tool_call tool_response function function_call function_response observation ipython".split())  # fmt: skip
-NO_TOOLS = "calls of tools are not taught here: leave this row out, or write call and result as text."
+NO_TOOLS = say("calls of tools are not taught here: leave this row out, or write call and result as text.")
 TEXT_PARTS = (None, "text", "input_text", "output_text")  # OpenAI's names, of requests and of responses
 # A lone surrogate: what is left of an emoji cut in two in JSON's spelling.
 _HALF = re.compile("[\ud800-\udfff]")
@@ -48,13 +49,20 @@ def message(turn: Any, field: str, fault: Fault) -> Message:
     """One turn. Raises what `fault` makes of it where it cannot be taught."""
     turn = parsed(turn) if isinstance(turn, str) else turn
     if not isinstance(turn, dict) or not ("role" in turn or "from" in turn) or not ("content" in turn or "value" in turn):  # fmt: skip
-        raise fault("each message needs 'role' and 'content' (or 'from' and 'value').", field)
+        raise fault(say("each message needs 'role' and 'content' (or 'from' and 'value')."), field)
     said = turn.get("role") or turn.get("from")
     role = ROLES.get(str(said).lower())
     if str(said).lower() in TOOLS or turn.get("tool_calls") or turn.get("function_call"):
-        raise fault(f"has a message of role {said!r} that calls a tool or answers to one; {NO_TOOLS}", field)
+        raise fault(
+            say(
+                "has a message of role {said!r} that calls a tool or answers to one; {NO_TOOLS}",
+                said=said,
+                NO_TOOLS=NO_TOOLS,
+            ),
+            field,
+        )
     if role is None:
-        raise fault(f"role {said!r} is not system, user or assistant.", field)
+        raise fault(say("role {said!r} is not system, user or assistant.", said=said), field)
     content = turn["content"] if turn.get("content") is not None else turn.get("value")
     if isinstance(content, list):
         content = "".join(_part(part, field, fault) for part in content)
@@ -65,7 +73,7 @@ def earlier(value: Any, field: str, fault: Fault) -> list[Message]:
     """Alpaca's `history`, [[question, answer], …], as messages."""
     pairs = parsed(value) if isinstance(value, str) and value else value
     if not isinstance(pairs or [], list) or not all(isinstance(p, list) and len(p) == 2 for p in pairs or []):
-        raise fault("should be a list of [question, answer].", field)
+        raise fault(say("should be a list of [question, answer]."), field)
     return [
         {"role": role, "content": plain(text, field, fault)}
         for pair in pairs or []
@@ -81,10 +89,14 @@ def plain(value: Any, field: str, fault: Fault) -> str:
         text = str(value)
         if found := _HALF.search(text):
             raise fault(
-                f"holds half a character ({found.group()!r}), which no tokenizer takes: mend the text.", field
+                say(
+                    "holds half a character ({group!r}), which no tokenizer takes: mend the text.",
+                    group=found.group(),
+                ),
+                field,
             )
         return text
-    raise fault(f"should be text, is {type(value).__name__}.", field)
+    raise fault(say("should be text, is {kind}.", kind=type(value).__name__), field)
 
 
 def parsed(text: str) -> Any:
@@ -100,5 +112,5 @@ def _part(part: Any, field: str, fault: Fault) -> str:
         return part
     if not isinstance(part, dict) or part.get("type") not in TEXT_PARTS:
         kind = part.get("type") if isinstance(part, dict) else type(part).__name__
-        raise fault(f"has a part of type {kind!r} in a message; only text is taught.", field)
+        raise fault(say("has a part of type {kind!r} in a message; only text is taught.", kind=kind), field)
     return str(part.get("text") or "")

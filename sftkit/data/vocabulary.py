@@ -13,6 +13,7 @@ from tokenizers import Tokenizer, decoders
 
 from sftkit.data.reading import is_hub_id
 from sftkit.errors import DataError
+from sftkit.wording import say
 
 FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja")
 
@@ -111,13 +112,17 @@ class Vocabulary:
         found = {name: path for name in FILES if (path := _file(pretrain, name)) is not None}
         if "tokenizer.json" not in found:
             raise DataError(
-                "has no tokenizer.json. transformers' AutoTokenizer.from_pretrained(…).save_pretrained(…) writes one.",
+                say(
+                    "has no tokenizer.json. transformers' AutoTokenizer.from_pretrained(…).save_pretrained(…) writes one."
+                ),
                 file=pretrain,
             )
         try:
             tokenizer = Tokenizer.from_file(str(found["tokenizer.json"]))
         except Exception as error:  # the library raises a bare Exception
-            raise DataError(f"cannot be read: {error}", file=found["tokenizer.json"]) from None
+            raise DataError(
+                say("cannot be read: {error}", error=error), file=found["tokenizer.json"]
+            ) from None
         tokenizer.no_truncation()
         tokenizer.no_padding()
         settings = _settings(found)
@@ -140,7 +145,7 @@ def _file(pretrain: str | Path, name: str) -> Path | None:
     if folder.is_dir():
         return folder / name if (folder / name).is_file() else None
     if not is_hub_id(pretrain):
-        raise DataError("no such model folder.", file=pretrain)
+        raise DataError(say("no such model folder."), file=pretrain)
     import huggingface_hub  # only for hub ids
 
     try:
@@ -150,11 +155,13 @@ def _file(pretrain: str | Path, name: str) -> Path | None:
         away = isinstance(error, huggingface_hub.errors.LocalEntryNotFoundError)
         if away and name == "tokenizer.json":
             raise DataError(
-                f"could not be fetched from the hub: {error}", file=f"{pretrain}/{name}"
+                say("could not be fetched from the hub: {error}", error=error), file=f"{pretrain}/{name}"
             ) from error
         return None
     except Exception as error:
-        raise DataError(f"could not be fetched from the hub: {error}", file=f"{pretrain}/{name}") from error
+        raise DataError(
+            say("could not be fetched from the hub: {error}", error=error), file=f"{pretrain}/{name}"
+        ) from error
 
 
 def _settings(found: dict[str, Path]) -> dict[str, Any]:
@@ -164,7 +171,7 @@ def _settings(found: dict[str, Path]) -> dict[str, Any]:
             try:
                 loaded = json.loads(found[name].read_text(encoding="utf-8"))
             except json.JSONDecodeError as error:
-                raise DataError(f"is not JSON: {error}", file=found[name]) from None
+                raise DataError(say("is not JSON: {error}", error=error), file=found[name]) from None
             settings |= {key: value for key, value in loaded.items() if value is not None}
     return settings
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 
 from sftkit.runs import folder as disk
+from sftkit.wording import say
 
 CARDS = ("index", "uuid", "compute_cap")
 USERS = ("gpu_uuid", "pid", "used_memory")
@@ -38,8 +39,8 @@ class User:
         """Who that is, as far as this machine tells."""
         held = f" ({self.used_mb} MiB)" if self.used_mb else ""
         if self.pid == os.getpid():
-            return f"this kernel itself, pid {self.pid}{held}: restart it, or empty its memory"
-        return f"{_named(self.pid)}, pid {self.pid}{held}"
+            return say("this kernel itself, pid {pid}{held}: restart it, or empty its memory", pid=self.pid, held=held)  # fmt: skip
+        return say("{name}, pid {pid}{held}", name=_named(self.pid), pid=self.pid, held=held)
 
 
 def cards() -> list[Card]:

@@ -15,9 +15,10 @@ from sftkit.runs import facts, identity
 from sftkit.runs import folder as disk
 from sftkit.runs.findings import Finding, check
 from sftkit.runs.look import Look
+from sftkit.wording import listed, say
 
 ANEW = {"load_checkpoint": False, "ckpt_path": None}
-ANEW_LABEL = "Start anew, with checkpoints in the run's own folder"
+ANEW_LABEL = say("Start anew, with checkpoints in the run's own folder")
 
 
 @check
@@ -25,10 +26,10 @@ def something_to_resume(look: Look) -> Iterator[Finding]:
     place = look.config.ckpt_path
     there = disk.newest_checkpoint(Path(place)) if place else None
     if look.config.load_checkpoint and there is None:
-        why = f"{place} holds none" if place else "a new run's own folder holds none"
-        yield Finding("warn", "load_checkpoint", f"There is no checkpoint to go on from ({why}): the run starts at step 0. run.resume() goes on with an earlier run.", {"load_checkpoint": False}, "Turn it off")  # fmt: skip
+        why = say("{place} holds none", place=place) if place else say("a new run's own folder holds none")
+        yield Finding("warn", "load_checkpoint", say("There is no checkpoint to go on from ({why}): the run starts at step 0. run.resume() goes on with an earlier run.", why=why), {"load_checkpoint": False}, say("Turn it off"))  # fmt: skip
     elif there is not None and not look.config.load_checkpoint:
-        yield Finding("stop", "ckpt_path", f"{place} holds checkpoints already, up to {there.name}; to go on from them, set load_checkpoint.", {"ckpt_path": None}, "Keep checkpoints in the run's own folder")  # fmt: skip
+        yield Finding("stop", "ckpt_path", say("{place} holds checkpoints already, up to {name}; to go on from them, set load_checkpoint.", place=place, name=there.name), {"ckpt_path": None}, say("Keep checkpoints in the run's own folder"))  # fmt: skip
 
 
 @check
@@ -41,11 +42,17 @@ def the_checkpoint_is_of_this_run(look: Look) -> Iterator[Finding]:
     different = identity.differing(then, now)
     if not different:
         return
-    words = "; ".join(identity.difference(name, then, now) for name in different)
+    words = listed((identity.difference(name, then, now) for name in different), "; ")
     fix, label = ANEW, ANEW_LABEL
     if "model" not in different and _can_be_set(look.config, settings := {name: then.get(name) for name in different}):  # fmt: skip
-        fix, label = settings, "Take the checkpoint's settings: " + ", ".join(f"{name}={value}" for name, value in settings.items())  # fmt: skip
-    yield Finding("stop", "load_checkpoint", f"{path} belongs to another run: {words}.", fix, label)
+        fix, label = settings, say("Take the checkpoint's settings: {settings}", settings=", ".join(f"{name}={value}" for name, value in settings.items()))  # fmt: skip
+    yield Finding(
+        "stop",
+        "load_checkpoint",
+        say("{path} belongs to another run: {words}.", path=path, words=words),
+        fix,
+        label,
+    )
 
 
 @check("device")
@@ -58,7 +65,7 @@ def the_data_is_as_it_was(look: Look) -> Iterator[Finding]:
     for name in names:
         entry = known.get(name, {})
         if entry.get("sha256") and (changed := _changed(name, wanted, entry)):
-            yield Finding("stop", "dataset", f"{name} was changed since the checkpoint {found[0]} was trained on it: {changed}.", ANEW, ANEW_LABEL)  # fmt: skip
+            yield Finding("stop", "dataset", say("{name} was changed since the checkpoint {found} was trained on it: {changed}.", name=name, found=found[0], changed=changed), ANEW, ANEW_LABEL)  # fmt: skip
 
 
 def _to_go_on_from(look: Look) -> tuple[Path, dict[str, Any]] | None:
@@ -102,5 +109,5 @@ def _changed(name: str, wanted: str | None, entry: dict[str, Any]) -> str:
     if now["sha256"] == entry["sha256"]:
         return ""
     if now["rows"] != entry["rows"]:
-        return f"{entry['rows']} rows then, {now['rows']} now"
-    return "the same number of rows, with another content"
+        return say("{then} rows then, {now} now", then=entry["rows"], now=now["rows"])
+    return say("the same number of rows, with another content")

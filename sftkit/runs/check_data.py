@@ -11,6 +11,7 @@ from sftkit.errors import DataError
 from sftkit.runs.findings import Finding, check
 from sftkit.runs.look import Look
 from sftkit.runs.sources import Seen, Split, answer_of, prompt_of
+from sftkit.wording import said_of, say
 
 # Names that data sets give to the two columns, the likeliest first.
 PROMPTS = "prompt question instruction query input problem user human text_input source".split()
@@ -29,11 +30,11 @@ def columns_are_there(look: Look) -> Iterator[Finding]:
             fix = _mapping(split, source)
             named = look.config.input_key not in source.rows[0]
             key = "input_key" if named else "output_key"
-            yield Finding("stop", key if field == "dataset" else field, str(columns), fix, _label(fix))
+            yield Finding("stop", key if field == "dataset" else field, said_of(columns), fix, _label(fix))
 
 
 def _label(fix: dict[str, Any]) -> str:
-    return "Set " + ", ".join(f"{name}={value!r}" for name, value in fix.items()) if fix else ""
+    return say("Set {settings}", settings=", ".join(f"{name}={value!r}" for name, value in fix.items())) if fix else ""  # fmt: skip
 
 
 def _mapping(split: Split, source: Seen) -> dict[str, Any]:
@@ -67,8 +68,9 @@ def rows_have_shape(look: Look) -> Iterator[Finding]:
     for field, split in look.splits.items():
         for _, _, faults in split.shaped:
             if faults:
-                count = "1 row cannot" if len(faults) == 1 else f"{len(faults)} rows cannot"
-                yield Finding("stop", field, f"{count} be used. The first: {faults[0]}")
+                one = len(faults) == 1
+                words = say("1 row cannot be used. It is: {first}", first=said_of(faults[0])) if one else say("{n} rows cannot be used. The first: {first}", n=len(faults), first=said_of(faults[0]))  # fmt: skip
+                yield Finding("stop", field, words)
 
 
 @check("tokenizer")
@@ -81,22 +83,22 @@ def rows_are_not_empty(look: Look) -> Iterator[Finding]:
 def _empty(field: str, split: Split, source: Seen, examples: list[Example]) -> Iterator[Finding]:
     """What the rows of one source lack; where all of them lack it, columns that have it."""
     for what, empty in (
-        ("prompt", [example for example in examples if not prompt_of(example)]),
-        ("answer", [example for example in examples if not answer_of(example)]),
+        (say("prompt"), [example for example in examples if not prompt_of(example)]),
+        (say("answer"), [example for example in examples if not answer_of(example)]),
     ):
         if not empty:
             continue
         everywhere = len(empty) == len(examples)
-        effect = "it trains nothing" if what == "answer" else "the answer is taught to no question"
-        some = f"{len(empty)} of {len(examples)} rows {'has' if len(empty) == 1 else 'have'}"
-        count = "every row has" if everywhere else some
+        effect = say("it trains nothing") if what == "answer" else say("the answer is taught to no question")
+        some = say("{n} of {total} rows has", n=1, total=len(examples)) if len(empty) == 1 else say("{n} of {total} rows have", n=len(empty), total=len(examples))  # fmt: skip
+        count = say("every row has") if everywhere else some
         level = "stop" if everywhere and what == "answer" else "warn"
         first = split.name_of(empty[0])
         filled = [{name: value for name, value in row.items() if value} for row in source.rows[:1000]]
         fix = proposed_mapping(filled) if everywhere else {}
         if fix == {name: getattr(split.config, name) for name in fix}:
             fix = {}
-        yield Finding(level, field, f"{count} an empty {what} (the first: {first}): {effect}.", fix, _label(fix))  # fmt: skip
+        yield Finding(level, field, say("{count} an empty {what} (the first: {first}): {effect}.", count=count, what=what, first=first, effect=effect), fix, _label(fix))  # fmt: skip
 
 
 @check("tokenizer")
@@ -104,25 +106,31 @@ def tokens_are_trained(look: Look) -> Iterator[Finding]:
     seen = look.encoded
     if isinstance(seen, DataError):
         set_by = [name for name in ("chat_template", "apply_chat_template") if getattr(look.config, name)]
-        yield Finding("stop", *set_by or ["pretrain"], str(seen))
+        yield Finding("stop", *set_by or ["pretrain"], said_of(seen))
         return
     if not seen:
         return
     cut = [row for row in seen if row.truncated]
     idle = [example for example, row in zip(look.looked_at, seen) if not row.loss_mask.any()]
-    of = f"of {len(seen)} rows" + (" looked at" if len(seen) < look.rows_used else "")
+    of = (
+        say("of {n} rows looked at", n=len(seen))
+        if len(seen) < look.rows_used
+        else say("of {n} rows", n=len(seen))
+    )
     if len(idle) == len(seen):
         yield Finding(
-            "stop", "max_len" if cut else "dataset", f"None {of} has a token to train on: {_why_idle(cut)}."
+            "stop",
+            "max_len" if cut else "dataset",
+            say("None {of} has a token to train on: {why_idle}.", of=of, why_idle=_why_idle(cut)),
         )
     elif idle:
-        yield Finding("warn", "dataset", f"{len(idle)} {of} have no token to train on ({look.train.name_of(idle[0])} for one): {_why_idle(cut)}.", *(_longer(look) if cut else ({}, "")))  # fmt: skip
+        yield Finding("warn", "dataset", say("{idle} {of} have no token to train on ({row} for one): {why_idle}.", idle=len(idle), of=of, row=look.train.name_of(idle[0]), why_idle=_why_idle(cut)), *(_longer(look) if cut else ({}, "")))  # fmt: skip
     if cut:
         level = "warn" if len(cut) > MANY_CUT * len(seen) else "inform"
-        yield Finding(level, "max_len", f"{len(cut)} {of} are longer than max_len {look.config.max_len} and are cut; a cut answer is not taught to end.", *_longer(look))  # fmt: skip
+        yield Finding(level, "max_len", say("{cut} {of} are longer than max_len {max_len} and are cut; a cut answer is not taught to end.", cut=len(cut), of=of, max_len=look.config.max_len), *_longer(look))  # fmt: skip
     if shorter := [row for row in seen if row.dropped_turns and not row.truncated]:
         turns = sum(row.dropped_turns for row in shorter)
-        yield Finding("inform", "max_len", f"{len(shorter)} {of} do not fit max_len {look.config.max_len} and lose their last turns ({turns} messages); they end with a whole answer.")  # fmt: skip
+        yield Finding("inform", "max_len", say("{shorter} {of} do not fit max_len {max_len} and lose their last turns ({turns} messages); they end with a whole answer.", shorter=len(shorter), of=of, max_len=look.config.max_len, turns=turns))  # fmt: skip
 
 
 def _longer(look: Look) -> tuple[dict[str, int], str]:
@@ -134,7 +142,7 @@ def _longer(look: Look) -> tuple[dict[str, int], str]:
     better = min(-(-needed // 64) * 64, most)
     if better <= look.config.max_len:
         return {}, ""
-    return {"max_len": better}, f"Set max_len={better}"
+    return {"max_len": better}, say("Set max_len={better}", better=better)
 
 
 @check("tokenizer")
@@ -145,11 +153,11 @@ def rows_fit_the_positions(look: Look) -> Iterator[Finding]:
         return
     longer = [example for example, row in look.seen if row.used > most]
     if longer:
-        yield Finding("warn", "max_len", f"{len(longer)} of {len(look.seen)} rows looked at ({look.train.name_of(longer[0])} for one) are longer than the {most} tokens that the model was made for.", {"max_len": most}, f"Set max_len={most}")  # fmt: skip
+        yield Finding("warn", "max_len", say("{longer} of {seen} rows looked at ({row} for one) are longer than the {most} tokens that the model was made for.", longer=len(longer), seen=len(look.seen), row=look.train.name_of(longer[0]), most=most), {"max_len": most}, say("Set max_len={most}", most=most))  # fmt: skip
 
 
 def _why_idle(cut: list) -> str:
-    return "the prompt alone fills max_len" if cut else "the answers are empty"
+    return say("the prompt alone fills max_len") if cut else say("the answers are empty")
 
 
 @check("tokenizer")
@@ -159,16 +167,16 @@ def eval_rows_in_training(look: Look) -> Iterator[Finding]:
         return
     trained = {source.place.resolve() for source in look.train.sources if source.place}
     if same := [source for source in look.eval.sources if source.place and source.place.resolve() in trained]:
-        what = "It" if len(look.eval.sources) == 1 else same[0].name
-        yield Finding("warn", "eval_dataset", f"{what} is the training data itself: the eval loss will say nothing about new rows.")  # fmt: skip
+        what = say("It") if len(look.eval.sources) == 1 else same[0].name
+        yield Finding("warn", "eval_dataset", say("{what} is the training data itself: the eval loss will say nothing about new rows.", what=what))  # fmt: skip
         return
     known = {_prompt_key(example) for example in train}
     shared = [example for example in evals if _prompt_key(example) in known]
     if shared:
         answers = {_key(example) for example in train}
         equal = sum(_key(example) in answers for example in shared)
-        first = "" if look.train.whole else f" (in the first {len(train)} training rows)"
-        yield Finding("warn", "eval_dataset", f"{len(shared)} of {len(evals)} eval prompts are in the training data too{first}, {equal} of them with the same answer. The first: {look.eval.name_of(shared[0])}.")  # fmt: skip
+        first = "" if look.train.whole else say(" (in the first {n} training rows)", n=len(train))
+        yield Finding("warn", "eval_dataset", say("{shared} of {evals} eval prompts are in the training data too{first}, {equal} of them with the same answer. The first: {row}.", shared=len(shared), evals=len(evals), first=first, equal=equal, row=look.eval.name_of(shared[0])))  # fmt: skip
 
 
 @check("tokenizer")
@@ -176,10 +184,15 @@ def tasks_missing_from_eval(look: Look) -> Iterator[Finding]:
     train, evals = ({example.task for example in split.examples} - {""} for split in look.splits.values())
     missing = sorted(train - evals)
     if look.eval.examples and missing:
-        named = ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
+        named = ", ".join(missing[:5])
+        named = say("{names} and {n} more", names=named, n=len(missing) - 5) if len(missing) > 5 else named
         columns = {found.task for _, found in look.train.columns if isinstance(found, Columns) and found.task}
-        by = " and ".join(sorted(columns))
-        yield Finding("warn", "eval_dataset", f"Trained but never evaluated: {named} (by column {by}).")
+        by = ", ".join(sorted(columns))
+        yield Finding(
+            "warn",
+            "eval_dataset",
+            say("Trained but never evaluated: {named} (by column {by}).", named=named, by=by),
+        )
 
 
 Key = tuple[tuple[str, str], ...]

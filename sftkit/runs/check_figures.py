@@ -12,20 +12,20 @@ from sftkit.errors import DataError
 from sftkit.runs import folder as disk
 from sftkit.runs.findings import Finding, check
 from sftkit.runs.look import Look
+from sftkit.wording import Said, listed, say
 
 
 @check("tokenizer")
 def rows_and_tokens(look: Look) -> Iterator[Finding]:
     if not look.rows_used:
         return
-    about = "" if look.train.whole else "about "
-    words = f"{about}{look.rows_used:,} rows"
+    words = _about(look.train.whole, say("{n:,} rows", n=look.rows_used))
     seen = look.encoded
     if seen and not isinstance(seen, DataError):
         each = sum(len(row.input_ids) for row in seen) / len(seen)
         trained = sum(int(row.loss_mask.sum()) for row in seen) / len(seen)
-        words += f" of {each:.0f} tokens on average, {trained:.0f} of them trained: {_round(trained * look.rows_used)} trained tokens an epoch"  # fmt: skip
-    yield Finding("inform", "dataset", words + ".")
+        words = say("{rows} of {each:.0f} tokens on average, {trained:.0f} of them trained: about {all:,.0f} trained tokens an epoch", rows=words, each=each, trained=trained, all=_round(trained * look.rows_used))  # fmt: skip
+    yield Finding("inform", "dataset", say("{words}.", words=words))
 
 
 @check
@@ -36,33 +36,39 @@ def rows_of_each_source(look: Look) -> Iterator[Finding]:
         return
     parts = []
     for (source, columns), size in zip(train.columns, train.sizes):
-        about = "" if source.whole else "about "
-        parts.append(f"{about}{size:,} of {source.total:,} rows of {source.name} ({columns})")
+        words = say("{n:,} of {total:,} rows of {name} ({columns})", n=size, total=source.total, name=source.name, columns=str(columns))  # fmt: skip
+        parts.append(_about(source.whole, words))
     total = sum(train.sizes)
-    draws = (
-        f"; max_samples draws {config.max_samples:,} of them" if total > (config.max_samples or total) else ""
-    )
-    yield Finding("inform", "dataset", f"The mix: {', '.join(parts)}{draws}.")
+    most = config.max_samples or total
+    draws = say("; max_samples draws {n:,} of them", n=most) if total > most else ""
+    yield Finding("inform", "dataset", say("The mix: {parts}{draws}.", parts=listed(parts), draws=draws))
 
 
 @check
 def batch_and_steps(look: Look) -> Iterator[Finding]:
     config = look.config
     ranks = config.processes
-    many = f"{ranks} processes" if ranks > 1 else "1 process"
-    batch = f"One optimizer step is {config.train_batch_size} rows"
+    many = say("{n} processes", n=ranks) if ranks > 1 else say("1 process")
     if config.packing:  # how many sequences they fill depends on their lengths
         most = config.micro_train_batch_size * config.max_len
-        yield Finding("inform", "train_batch_size", f"{batch} over {many}, packed: at most {config.micro_train_batch_size} sequences of {config.max_len} tokens ({most:,} tokens) at a time.")  # fmt: skip
+        yield Finding("inform", "train_batch_size", say("One optimizer step is {batch} rows over {many}, packed: at most {micro_train_batch_size} sequences of {max_len} tokens ({most:,} tokens) at a time.", batch=config.train_batch_size, many=many, micro_train_batch_size=config.micro_train_batch_size, max_len=config.max_len, most=most))  # fmt: skip
     else:
-        parts = f"{config.micro_train_batch_size} rows x {config.accumulation()} accumulated x {many}"
-        yield Finding("inform", "train_batch_size", f"One optimizer step is {parts}.")
+        yield Finding(
+            "inform",
+            "train_batch_size",
+            say(
+                "One optimizer step is {micro} rows x {times} accumulated x {many}.",
+                micro=config.micro_train_batch_size,
+                times=config.accumulation(),
+                many=many,
+            ),
+        )
     if look.rows_used:
         an_epoch = look.steps_an_epoch
         total = an_epoch * config.max_epochs
         warm = 0 if config.lr_scheduler == "constant" else math.ceil(config.lr_warmup_ratio * total)
-        about = "" if look.train.whole else "about "
-        yield Finding("inform", "max_epochs", f"{about}{an_epoch:,} step{'s' if an_epoch > 1 else ''} an epoch, {total:,} in all, {warm:,} of them warm-up.")  # fmt: skip
+        steps = say("{n:,} steps an epoch", n=an_epoch) if an_epoch > 1 else say("1 step an epoch")
+        yield Finding("inform", "max_epochs", say("{steps}, {total:,} in all, {warm:,} of them warm-up.", steps=_about(look.train.whole, steps), total=total, warm=warm))  # fmt: skip
 
 
 # A step takes equally long where these are the same: what is learned, and from what, does not matter.
@@ -83,7 +89,7 @@ def time_of_the_run(look: Look) -> Iterator[Finding]:
         if _is_as_fast(record, look) and (speed := _speed(folder)):
             tokens = sum(row.used for _, row in look.seen) / len(look.seen) * look.rows_used
             seconds = tokens * look.config.max_epochs / speed
-            yield Finding("inform", "max_epochs", f"About {_duration(seconds)}, at the {speed:,.0f} tokens a second of the run {folder.name}.")  # fmt: skip
+            yield Finding("inform", "max_epochs", say("About {seconds}, at the {speed:,.0f} tokens a second of the run {name}.", seconds=_duration(seconds), speed=speed, name=folder.name))  # fmt: skip
             return
 
 
@@ -105,19 +111,24 @@ def _speed(folder: Path) -> float:
     return statistics.median(speeds) if speeds else 0.0
 
 
-def _duration(seconds: float) -> str:
+def _about(certain: bool, words: Said) -> Said:
+    """The words as they are where the count is certain."""
+    return words if certain else say("about {words}", words=words)
+
+
+def _duration(seconds: float) -> Said:
     """Two units are all an estimate is worth."""
     if seconds < 90:
-        return f"{max(1, round(seconds))} s"
+        return say("{n} s", n=max(1, round(seconds)))
     minutes = round(seconds / 60)
     if minutes < 90:
-        return f"{minutes} min"
+        return say("{n} min", n=minutes)
     hours, minutes = divmod(minutes, 60)
     if hours < 48:
-        return f"{hours} h {minutes} min"
-    return f"{hours // 24} days {hours % 24} h"
+        return say("{hours} h {minutes} min", hours=hours, minutes=minutes)
+    return say("{days} days {hours} h", days=hours // 24, hours=hours % 24)
 
 
-def _round(count: float) -> str:
+def _round(count: float) -> float:
     """Two or three digits are all a sample of rows can tell."""
-    return f"about {float(f'{count:.2g}'):,.0f}"
+    return float(f"{count:.2g}")

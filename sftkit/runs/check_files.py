@@ -16,6 +16,7 @@ from sftkit.runs import folder as disk
 from sftkit.runs.findings import Finding, check
 from sftkit.runs.look import Look, existing, hub_snapshot, is_whole
 from sftkit.runs.sources import Seen, Split
+from sftkit.wording import listed, said_of, say
 
 # Bytes a weight: fp32 master, two fp32 Adam moments, and the weights themselves.
 CHECKPOINT_BYTES, MODEL_BYTES = 16, 4
@@ -28,18 +29,26 @@ def model_is_there(look: Look) -> Iterator[Finding]:
         return
     if Path(name).is_file():
         yield Finding(
-            "stop", "pretrain", f"{name} is a file; the model is the folder that holds config.json."
+            "stop",
+            "pretrain",
+            say("{name} is a file; the model is the folder that holds config.json.", name=name),
         )
     elif not is_hub_id(name):
         near = _nearest_paths(name, lambda path: (path / "config.json").is_file())
         fix = {"pretrain": near[0]} if near else {}
-        yield _not_there("pretrain", f"There is no model folder {name}.", near, fix)
+        yield _not_there("pretrain", say("There is no model folder {name}.", name=name), near, fix)
     elif os.environ.get("HF_HUB_OFFLINE") in ("1", "true", "True") and not hub_snapshot(name):
         yield Finding(
-            "stop", "pretrain", f"{name} is not in this machine's hub cache, and HF_HUB_OFFLINE is set."
+            "stop",
+            "pretrain",
+            say("{name} is not in this machine's hub cache, and HF_HUB_OFFLINE is set.", name=name),
         )
     elif not hub_snapshot(name):
-        yield Finding("warn", "pretrain", f"{name} is no folder here: the run will fetch it from the hub.")
+        yield Finding(
+            "warn",
+            "pretrain",
+            say("{name} is no folder here: the run will fetch it from the hub.", name=name),
+        )
 
 
 @check
@@ -56,12 +65,20 @@ def model_is_complete(look: Look) -> Iterator[Finding]:
         shards = set(disk.read_json(index).get("weight_map", {}).values())
         missing += sorted(shard for shard in shards if not (look.model / shard).is_file())
     elif not [*look.model.glob("*.safetensors"), *look.model.glob("pytorch_model*.bin")]:
-        missing.append("weights (model.safetensors)")
+        missing.append(say("weights (model.safetensors)"))
     for file in sorted(look.model.glob("*.safetensors")):
         if not is_whole(file):
-            yield Finding("stop", "pretrain", f"{file} is cut short or no safetensors file: fetch it again.")
+            yield Finding(
+                "stop",
+                "pretrain",
+                say("{file} is cut short or no safetensors file: fetch it again.", file=file),
+            )
     if missing:
-        yield Finding("stop", "pretrain", f"{look.model} is not a whole model: no {', no '.join(missing)}.")
+        yield Finding(
+            "stop",
+            "pretrain",
+            say("{model} is not a whole model: it lacks {names}.", model=look.model, names=listed(missing)),
+        )
 
 
 @check
@@ -70,11 +87,11 @@ def data_is_there(look: Look) -> Iterator[Finding]:
         for source in split.sources:
             name, path = source.name, Path(source.name)
             if is_hub_source(name):
-                yield Finding("inform", field, f"{name} is no file here: the run will fetch it from the hub, unchecked.")  # fmt: skip
+                yield Finding("inform", field, say("{name} is no file here: the run will fetch it from the hub, unchecked.", name=name))  # fmt: skip
             elif not path.exists():
                 near = _nearest_paths(name, _is_data)
                 fix = {field: _instead(split, name, near[0])} if near else {}
-                yield _not_there(field, f"There is no file {name}.", near, fix)
+                yield _not_there(field, say("There is no file {name}.", name=name), near, fix)
             elif source.error:
                 yield from _unreadable(field, split, source)
 
@@ -87,13 +104,19 @@ def _unreadable(field: str, split: Split, source: Seen) -> Iterator[Finding]:
         wished = TRAINS if split.split == "train" else HELD_OUT
         chosen = next((name for name in rows if any(part in name.lower() for part in wished)), rows[0] if rows else "")  # fmt: skip
         instead = str(path / chosen) if chosen else ""
-        beside = f" Not rows: {', '.join(others[:5])}." if others else ""
+        beside = say(" Not rows: {names}.", names=", ".join(others[:5])) if others else ""
     elif source.place is None and (there := _splits(path)):
         _, wanted = named_sources(split.config, split.split)
         near = difflib.get_close_matches(wanted or "validation", there, n=1, cutoff=0.5)
         instead = str(path / (near or there)[0])
     fix = {field: _instead(split, source.name, instead)} if instead else {}
-    yield Finding("stop", field, f"{source.error}{beside}", fix, f"Use {instead}" if instead else "")
+    yield Finding(
+        "stop",
+        field,
+        say("{error}{beside}", error=said_of(source.error), beside=beside),
+        fix,
+        say("Use {instead}", instead=instead) if instead else "",
+    )
 
 
 # What the file with the rows is called, in a folder with several.
@@ -124,11 +147,11 @@ def nothing_lies_beside_the_rows(look: Look) -> Iterator[Finding]:
                 rows, _ = _rows_and_sidecars(source.place)
                 if others := [name for name in rows if name not in named and "indices" not in name]:
                     fix = {field: _instead(split, source.name, f"{source.name}, {source.place / others[0]}")}
-                    yield Finding("warn", field, f"{', '.join(others[:3])} in {source.place} is not read: the folder names {', '.join(sorted(named)[:3])} as its files.", fix, f"Read {others[0]} too")  # fmt: skip
+                    yield Finding("warn", field, say("{others} in {place} is not read: the folder names {files} as its files.", others=', '.join(others[:3]), place=source.place, files=', '.join(sorted(named)[:3])), fix, say("Read {others} too", others=others[0]))  # fmt: skip
             elif SIDECARS.match(source.place.name):
                 rows, _ = _rows_and_sidecars(source.place.parent)
                 fix = {field: _instead(split, source.name, str(source.place.parent / rows[0]))} if rows else {}  # fmt: skip
-                yield Finding("warn", field, f"{source.name} looks like a file that describes data, not like the rows.", fix, f"Use {source.place.parent / rows[0]}" if rows else "")  # fmt: skip
+                yield Finding("warn", field, say("{name} looks like a file that describes data, not like the rows.", name=source.name), fix, say("Use {instead}", instead=source.place.parent / rows[0]) if rows else "")  # fmt: skip
 
 
 def _splits(path: Path) -> list[str]:
@@ -154,29 +177,41 @@ def results_can_be_written(look: Look) -> Iterator[Finding]:
         if not place:
             continue
         above = existing(Path(place))
-        fix, label = ({field: None}, "Use the run's own folder") if field else ({}, "")
+        fix, label = ({field: None}, say("Use the run's own folder")) if field else ({}, "")
         if not above.is_dir():
-            yield Finding("stop", field, f"{place} cannot be a folder: {above} is a file.", fix, label)
+            yield Finding(
+                "stop",
+                field,
+                say("{place} cannot be a folder: {above} is a file.", place=place, above=above),
+                fix,
+                label,
+            )
         elif not os.access(above, os.W_OK | os.X_OK):
-            what = "the run folders" if not field else "the results"
-            yield Finding("stop", field, f"{place} is not writable, so {what} have no place: {above} refuses.", fix, label)  # fmt: skip
+            what = say("the run folders") if not field else say("the results")
+            yield Finding("stop", field, say("{place} is not writable, so {what} have no place: {above} refuses.", place=place, what=what, above=above), fix, label)  # fmt: skip
 
 
 @check
 def save_path_is_free(look: Look) -> Iterator[Finding]:
     if not (place := look.config.save_path) or not (path := Path(place)).is_dir():
         return
-    fix, label = {"save_path": None}, "Save in the run's own folder"
+    fix, label = {"save_path": None}, say("Save in the run's own folder")
     if look.model is not None and path.samefile(look.model):
         yield Finding(
-            "stop", "save_path", "This is the model you start from: it would be overwritten.", fix, label
+            "stop", "save_path", say("This is the model you start from: it would be overwritten."), fix, label
         )
     elif disk.holds_model(path):
         yield Finding(
-            "warn", "save_path", f"{place} holds a model already: it will be overwritten.", fix, label
+            "warn",
+            "save_path",
+            say("{place} holds a model already: it will be overwritten.", place=place),
+            fix,
+            label,
         )
     elif any(path.iterdir()):
-        yield Finding("stop", "save_path", f"{place} holds other things than a model.", fix, label)
+        yield Finding(
+            "stop", "save_path", say("{place} holds other things than a model.", place=place), fix, label
+        )
 
 
 @check
@@ -200,9 +235,9 @@ def results_fit_on_disk(look: Look) -> Iterator[Finding]:
         free = look.free_bytes(place)
         field = "ckpt_path" if config.ckpt_path else "save_path"
         if free < least:
-            yield Finding("stop", field, f"{place} has {disk.size_words(free)} free; the model and one checkpoint need about {disk.size_words(least)}.")  # fmt: skip
+            yield Finding("stop", field, say("{place} has {free} free; the model and one checkpoint need about {least}.", place=place, free=disk.size_words(free), least=disk.size_words(least)))  # fmt: skip
         elif free < most:
-            yield Finding("warn", field, f"{place} has {disk.size_words(free)} free; the model and {kept} checkpoints need about {disk.size_words(most)}.", {"max_ckpt_num": 1}, "Keep one checkpoint")  # fmt: skip
+            yield Finding("warn", field, say("{place} has {free} free; the model and {kept} checkpoints need about {most}.", place=place, free=disk.size_words(free), kept=kept, most=disk.size_words(most)), {"max_ckpt_num": 1}, say("Keep one checkpoint"))  # fmt: skip
 
 
 def _checkpoints_kept(look: Look) -> int:
@@ -221,7 +256,13 @@ def _not_there(field: str, message: str, near: list[str], fix: dict[str, str]) -
     """The nearest path takes its place."""
     if not near:
         return Finding("stop", field, message)
-    return Finding("stop", field, f"{message} Near it: {', '.join(near)}.", fix, f"Use {near[0]}")
+    return Finding(
+        "stop",
+        field,
+        say("{message} Near it: {names}.", message=message, names=", ".join(near)),
+        fix,
+        say("Use {instead}", instead=near[0]),
+    )
 
 
 def _nearest_paths(name: str, fits) -> list[str]:

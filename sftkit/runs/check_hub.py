@@ -12,6 +12,7 @@ from sftkit.data import is_hub_id, is_hub_source
 from sftkit.data.hub import refused
 from sftkit.runs.findings import Finding, check
 from sftkit.runs.look import Look
+from sftkit.wording import say
 
 TIMEOUT = 4.0  # seconds; a hub that is slower is not said to be away
 # What is asked of a repository, by its kind: a small file of a model, the right to read a data set.
@@ -54,14 +55,16 @@ def _answer(kind: str, name: str) -> tuple[str, str]:
     try:
         reply = httpx.request("HEAD" if kind == "model" else "GET", url, headers=headers, timeout=TIMEOUT)
     except httpx.TimeoutException:
-        return "warn", f"{name} has to be fetched, and the hub has not answered in {TIMEOUT:g} seconds."
+        return "warn", say("{name} has to be fetched, and the hub has not answered in {seconds:g} seconds.", name=name, seconds=TIMEOUT)  # fmt: skip
     except httpx.HTTPError as error:
-        return "stop", f"{name} has to be fetched, and the hub at {endpoint} cannot be reached ({type(error).__name__}). Give a folder of this machine, or mend the network."  # fmt: skip
+        return "stop", say("{name} has to be fetched, and the hub at {endpoint} cannot be reached ({error}). Give a folder of this machine, or mend the network.", name=name, endpoint=endpoint, error=type(error).__name__)  # fmt: skip
     code = reply.headers.get("X-Error-Code", "")
     if words := refused(kind, reply.status_code, code, token=bool(token)):
-        return "stop", f"{name} {words}"
+        return "stop", say("{name} {words}", name=name, words=words)
     if code == "EntryNotFound":
-        return "stop", f"{name} is on the hub, but without a config.json: it is no transformers model."
+        return "stop", say(
+            "{name} is on the hub, but without a config.json: it is no transformers model.", name=name
+        )
     if reply.status_code >= 500:
-        return "warn", f"{name} has to be fetched, and the hub is in trouble (status {reply.status_code})."
+        return "warn", say("{name} has to be fetched, and the hub is in trouble (status {status}).", name=name, status=reply.status_code)  # fmt: skip
     return "", ""

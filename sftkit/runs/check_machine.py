@@ -14,6 +14,7 @@ import psutil
 from sftkit.runs import cards, hardware, queue
 from sftkit.runs.findings import Finding, check
 from sftkit.runs.look import Look
+from sftkit.wording import listed, say
 
 BUSY = 0.3  # share of a card's memory in use from which it counts as somebody's
 BF16 = (8, 0)  # Ampere: the first cards that compute in bfloat16
@@ -32,10 +33,10 @@ def gpus_are_free(look: Look) -> Iterator[Finding]:
         if gpu.id not in look.used_cards or not _is_busy(gpu):
             continue
         who = [user.words for user in look.card_users if user.card == gpu.id]
-        by = f", by {'; '.join(who[:3])}" if who else ""
+        by = say(", by {who}", who=listed(who[:3], "; ")) if who else ""
         fix = {"gpus": free[:count]} if count and len(free) >= count else {}
-        label = f"Use GPU {', '.join(map(str, free[:count]))}" if fix else ""
-        yield Finding("warn", "gpus", f"GPU {gpu.id} ({gpu.name}) is in use: {gpu.used_mb} of {gpu.memory_mb} MiB taken{by}.", fix, label)  # fmt: skip
+        label = say("Use GPU {ids}", ids=", ".join(map(str, free[:count]))) if fix else ""
+        yield Finding("warn", "gpus", say("GPU {id} ({name}) is in use: {used_mb} of {memory_mb} MiB taken{by}.", id=gpu.id, name=gpu.name, used_mb=gpu.used_mb, memory_mb=gpu.memory_mb, by=by), fix, label)  # fmt: skip
 
 
 @check("device")
@@ -47,8 +48,8 @@ def no_other_run_of_ours_is_there(look: Look) -> Iterator[Finding]:
     if not places:
         return
     used = ", ".join(device for device in wanted if any(device in place.devices for place in places))
-    runs = ", ".join(place.run + (" (waiting)" if place.waits else "") for place in places)
-    yield Finding("warn", "gpus", f"{used} is used by the run {runs}: both get slower, or run out of memory. To wait for its end, launch with queue=True.")  # fmt: skip
+    runs = listed(say("{run} (waiting)", run=place.run) if place.waits else place.run for place in places)
+    yield Finding("warn", "gpus", say("{used} is used by the run {runs}: both get slower, or run out of memory. To wait for its end, launch with queue=True.", used=used, runs=runs))  # fmt: skip
 
 
 def _is_busy(gpu: hardware.GPU) -> bool:
@@ -61,7 +62,7 @@ def cards_compute_in_bf16(look: Look) -> Iterator[Finding]:
         return
     for card in _older_than(look, BF16):
         fix = {"bf16": False, "fp16": True, **PLAIN_ATTENTION}
-        yield Finding("stop", "bf16", f"GPU {card.id} does not compute in bfloat16 (compute capability {_version(card)}; it takes 8.0).", fix, "Train in float16")  # fmt: skip
+        yield Finding("stop", "bf16", say("GPU {id} does not compute in bfloat16 (compute capability {card}; it takes 8.0).", id=card.id, card=_version(card)), fix, say("Train in float16"))  # fmt: skip
         return
 
 
@@ -74,7 +75,7 @@ def cards_have_flash_attention(look: Look) -> Iterator[Finding]:
     least = FLASH[config.attn_implementation]
     for card in _older_than(look, least):
         fix = {"attn_implementation": "auto"} if card.capability >= FLASH["auto"] else PLAIN_ATTENTION
-        yield Finding("stop", "attn_implementation", f"{config.attn_implementation} takes flash attention, which needs compute capability {least[0]}.{least[1]}; GPU {card.id} has {_version(card)}.", fix, f"Set attn_implementation={fix['attn_implementation']}")  # fmt: skip
+        yield Finding("stop", "attn_implementation", say("{attn_implementation} takes flash attention, which needs compute capability {least}.{least2}; GPU {id} has {card}.", attn_implementation=config.attn_implementation, least=least[0], least2=least[1], id=card.id, card=_version(card)), fix, say("Set attn_implementation={attn_implementation}", attn_implementation=fix['attn_implementation']))  # fmt: skip
         return
 
 
@@ -98,9 +99,9 @@ def the_port_is_free(look: Look) -> Iterator[Finding]:
     if not wished:
         return
     if not (wished.isdigit() and 0 < int(wished) < 2**16):
-        yield Finding("inform", "launcher", f"MASTER_PORT={wished} is no port. The run takes a free one by itself.")  # fmt: skip
+        yield Finding("inform", "launcher", say("MASTER_PORT={wished} is no port. The run takes a free one by itself.", wished=wished))  # fmt: skip
     elif (who := _listener(int(wished))) is not None:
-        yield Finding("inform", "launcher", f"The port {wished} (MASTER_PORT) is taken{who}. The run takes a free one by itself.")  # fmt: skip
+        yield Finding("inform", "launcher", say("The port {wished} (MASTER_PORT) is taken{who}. The run takes a free one by itself.", wished=wished, who=who))  # fmt: skip
 
 
 def _listener(port: int) -> str | None:
@@ -118,8 +119,10 @@ def _listener(port: int) -> str | None:
         for connection in psutil.net_connections("tcp"):
             if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port and connection.pid:
                 if connection.pid == os.getpid():
-                    return f" by this kernel itself, pid {connection.pid}"
-                return f" by {psutil.Process(connection.pid).name()}, pid {connection.pid}"
+                    return say(" by this kernel itself, pid {pid}", pid=connection.pid)
+                return say(
+                    " by {name}, pid {pid}", name=psutil.Process(connection.pid).name(), pid=connection.pid
+                )
     return ""
 
 
@@ -132,8 +135,8 @@ def the_cpu_computes_in_bf16(look: Look) -> Iterator[Finding]:
     flags = cpu_flags()
     if not flags & {"avx2", "avx512f"} or flags & {"avx512_bf16", "amx_bf16"}:
         return
-    level, times = ("inform", "a little") if "avx512f" in flags else ("warn", "many times")
-    yield Finding(level, "bf16", f"This CPU has no instructions for bfloat16: float32 is {times} faster here.", {"bf16": False}, "Train in float32")  # fmt: skip
+    level, times = ("inform", say("a little")) if "avx512f" in flags else ("warn", say("many times"))
+    yield Finding(level, "bf16", say("This CPU has no instructions for bfloat16: float32 is {times} faster here.", times=times), {"bf16": False}, say("Train in float32"))  # fmt: skip
 
 
 def cpu_flags() -> set[str]:

@@ -13,6 +13,7 @@ from sftkit.config import SFTConfig
 from sftkit.runs import memory
 from sftkit.runs.findings import Finding, check
 from sftkit.runs.look import Look
+from sftkit.wording import listed, say
 
 GIB = 2**30
 
@@ -23,17 +24,19 @@ def memory_suffices(look: Look) -> Iterator[Finding]:
     if look.shape is None or (room := room_for_a_rank(look)) is None:
         return
     need = need_of(look, look.config)
-    where = (
-        f"a card of {_gib(room)}" if look.gpus else f"the {_gib(room)} that this machine has for a process"
-    )
-    parts = ", ".join(f"{name} {_gib(size)}" for name, size in need.parts.items() if size > 0.02 * need.total)
-    words = f"About {_gib(need.total)} of {where}: {parts}."
+    where = say("a card of {size}", size=_gib(room)) if look.gpus else say("the {size} that this machine has for a process", size=_gib(room))  # fmt: skip
+    parts = listed(say("{name} {size}", name=say(name), size=_gib(size)) for name, size in need.parts.items() if size > 0.02 * need.total)  # fmt: skip
+    words = say("About {total} of {where}: {parts}.", total=_gib(need.total), where=where, parts=parts)
     if need.total <= room:
         free = free_for_a_rank(look)
         if need.total <= free:
             yield Finding("inform", "micro_train_batch_size", words)
         else:
-            yield Finding("warn", "micro_train_batch_size", f"Only {_gib(free)} are free now. {words}")
+            yield Finding(
+                "warn",
+                "micro_train_batch_size",
+                say("Only {free} are free now. {words}", free=_gib(free), words=words),
+            )
         return
     fix = memory.nearest_that_fits(
         look.config,
@@ -41,11 +44,11 @@ def memory_suffices(look: Look) -> Iterator[Finding]:
         gpu=bool(look.gpus),
         quantizes=find_spec("bitsandbytes") is not None,
     )
-    label = "Set " + ", ".join(f"{name}={value}" for name, value in fix.items()) if fix else ""
+    label = say("Set {settings}", settings=", ".join(f"{name}={value}" for name, value in fix.items())) if fix else ""  # fmt: skip
     level = "stop" if need.states + memory.CONTEXT > room else "warn"
     field = "micro_train_batch_size" if level == "warn" else "zero_stage"
-    end = "" if fix else " No setting makes it fit: take a smaller model, or more cards."
-    yield Finding(level, field, f"It will not fit. {words}{end}" if level == "stop" else f"It may not fit. {words}{end}", fix, label)  # fmt: skip
+    end = "" if fix else say(" No setting makes it fit: take a smaller model, or more cards.")
+    yield Finding(level, field, say("It will not fit. {words}{end}", words=words, end=end) if level == "stop" else say("It may not fit. {words}{end}", words=words, end=end), fix, label)  # fmt: skip
 
 
 @check("device")
@@ -54,7 +57,7 @@ def offload_fits_the_machine(look: Look) -> Iterator[Finding]:
         return
     host, room = need_of(look, look.config).host * look.config.processes, machine_memory()
     if host > room:
-        yield Finding("stop", "adam_offload", f"The optimizer state takes {_gib(host)} of this machine's memory, which has {_gib(room)}.", {"adam_offload": False}, "Keep it on the cards")  # fmt: skip
+        yield Finding("stop", "adam_offload", say("The optimizer state takes {host} of this machine's memory, which has {room}.", host=_gib(host), room=_gib(room)), {"adam_offload": False}, say("Keep it on the cards"))  # fmt: skip
 
 
 def _fits(look: Look, config: SFTConfig, room: int) -> bool:

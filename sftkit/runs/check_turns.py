@@ -15,6 +15,7 @@ from sftkit.data.shaping import Message
 from sftkit.runs.findings import Finding, check
 from sftkit.runs.look import Look
 from sftkit.runs.sources import Split
+from sftkit.wording import say
 
 SOME = 500  # rows whose text is searched for signs of a wrong encoding
 MANY_WRONG = 0.01  # share of rows with such signs that is worth a word: one row may well speak of `&amp;`
@@ -32,7 +33,7 @@ def roles_are_in_order(look: Look) -> Iterator[Finding]:
         wrong = [(example, what) for example in split.examples if (what := _disorder(example.messages))]
         if wrong:
             example, what = wrong[0]
-            yield Finding("warn", field, f"{_count(wrong, split)} have messages out of order, {split.name_of(example)} for one: {what}. A model learns to answer as it is asked: system, then user and assistant in turn.")  # fmt: skip
+            yield Finding("warn", field, say("{count} have messages out of order, {row} for one: {what}. A model learns to answer as it is asked: system, then user and assistant in turn.", count=_count(wrong, split), row=split.name_of(example), what=what))  # fmt: skip
 
 
 def _disorder(messages: list[Message]) -> str:
@@ -41,13 +42,18 @@ def _disorder(messages: list[Message]) -> str:
     if roles == ["user", "assistant"]:  # nearly always
         return ""
     if "system" in roles[1:]:
-        return f"message {roles.index('system', 1) + 1} is a system message"
+        return say("message {n} is a system message", n=roles.index("system", 1) + 1)
     talk = roles[1:] if roles[:1] == ["system"] else roles
     if talk[:1] == ["assistant"]:
-        return "the assistant speaks first"
+        return say("the assistant speaks first")
     for place, (before, after) in enumerate(pairwise(roles), start=2):
         if before == after:
-            return f"messages {place - 1} and {place} are both the {before}'s"
+            return say(
+                "messages {first} and {second} are both the {role}'s",
+                first=place - 1,
+                second=place,
+                role=before,
+            )
     return ""
 
 
@@ -57,14 +63,14 @@ def the_assistant_speaks_last(look: Look) -> Iterator[Finding]:
         wrong = [example for example in split.examples if example.messages[-1]["role"] != "assistant"]
         if wrong:
             idle = [example for example in wrong if all(turn["role"] != "assistant" for turn in example.messages)]  # fmt: skip
-            effect = "what follows the last answer trains nothing" if len(idle) < len(wrong) else "without an answer they train nothing"  # fmt: skip
-            yield Finding("warn", field, f"{_count(wrong, split)} do not end with the assistant's turn, {split.name_of(wrong[0])} for one: {effect}.")  # fmt: skip
+            effect = say("what follows the last answer trains nothing") if len(idle) < len(wrong) else say("without an answer they train nothing")  # fmt: skip
+            yield Finding("warn", field, say("{count} do not end with the assistant's turn, {row} for one: {effect}.", count=_count(wrong, split), row=split.name_of(wrong[0]), effect=effect))  # fmt: skip
 
 
 def _count(wrong: list, split: Split) -> str:
     total = len(split.examples)
-    first = "" if split.whole else " at the beginning"
-    return f"{len(wrong)} of {total} rows{first}"
+    words = say("{n} of {total} rows", n=len(wrong), total=total)
+    return words if split.whole else say("{count} at the beginning", count=words)
 
 
 @check("tokenizer")
@@ -81,7 +87,7 @@ def the_template_keeps_the_text(look: Look) -> Iterator[Finding]:
         example, turn = eaten[0]
         fix, label = _plain(look)
         field = next((name for name in ("chat_template", "apply_chat_template", "input_template") if getattr(look.config, name)), "pretrain")  # fmt: skip
-        yield Finding("warn", field, f"The template leaves text out: {len(eaten)} of {len(look.seen)} rows looked at, {look.train.name_of(example)} for one, lose words of a {turn['role']} message (“{_start(turn['content'])}”).", fix, label)  # fmt: skip
+        yield Finding("warn", field, say("The template leaves text out: {eaten} of {seen} rows looked at, {row} for one, lose words of a {role} message (“{text}”).", eaten=len(eaten), seen=len(look.seen), row=look.train.name_of(example), role=turn['role'], text=_start(turn['content'])), fix, label)  # fmt: skip
 
 
 def _bare(text: str) -> str:
@@ -99,7 +105,7 @@ def _plain(look: Look) -> tuple[dict[str, object], str]:
     names = ("chat_template", "apply_chat_template", "input_template")
     if not any(getattr(look.config, name) for name in names):
         return {}, ""
-    return {"chat_template": None, "apply_chat_template": False, "input_template": None}, "Use the plain template"  # fmt: skip
+    return {"chat_template": None, "apply_chat_template": False, "input_template": None}, say("Use the plain template")  # fmt: skip
 
 
 @check("tokenizer")
@@ -117,12 +123,12 @@ def answers_are_trained_whole(look: Look) -> Iterator[Finding]:
             headless.append(example)
         if ends and row.input_ids[np.flatnonzero(row.loss_mask)[-1]] not in ends:
             endless.append(example)
-    of = f"of {len(look.seen)} rows looked at"
+    of = say("of {n} rows looked at", n=len(look.seen))
     fix, label = _plain(look)
     if headless:
-        yield Finding("warn", "pretrain", f"In {len(headless)} {of} ({look.train.name_of(headless[0])} for one) the first token of the answer is not trained: the tokenizer joins it to what stands before it.", fix, label)  # fmt: skip
+        yield Finding("warn", "pretrain", say("In {headless} {of} ({row} for one) the first token of the answer is not trained: the tokenizer joins it to what stands before it.", headless=len(headless), of=of, row=look.train.name_of(headless[0])), fix, label)  # fmt: skip
     if endless:
-        yield Finding("warn", "pretrain", f"In {len(endless)} {of} ({look.train.name_of(endless[0])} for one) no end token is trained: the model will not learn to stop there.", fix, label)  # fmt: skip
+        yield Finding("warn", "pretrain", say("In {endless} {of} ({row} for one) no end token is trained: the model will not learn to stop there.", endless=len(endless), of=of, row=look.train.name_of(endless[0])), fix, label)  # fmt: skip
 
 
 def _last_run(row: Encoded) -> str:
@@ -153,12 +159,12 @@ def bos_stands_once(look: Look) -> Iterator[Finding]:
     counts = [(example, _leading(row.input_ids, bos)) for example, row in look.seen if len(row.input_ids)]
     twice = [example for example, count in counts if count > 1]
     never = [example for example, count in counts if count == 0] if vocabulary.adds_bos else []
-    of = f"of {len(counts)} rows looked at"
+    of = say("of {n} rows looked at", n=len(counts))
     fix, label = _plain(look)
     if twice:
-        yield Finding("warn", "pretrain", f"{len(twice)} {of} ({look.train.name_of(twice[0])} for one) begin with {vocabulary.bos} twice: the template writes it, and so does the text or the template again.", fix, label)  # fmt: skip
+        yield Finding("warn", "pretrain", say("{twice} {of} ({row} for one) begin with {bos} twice: the template writes it, and so does the text or the template again.", twice=len(twice), of=of, row=look.train.name_of(twice[0]), bos=vocabulary.bos), fix, label)  # fmt: skip
     if never:
-        yield Finding("warn", "pretrain", f"{len(never)} {of} ({look.train.name_of(never[0])} for one) begin without {vocabulary.bos}, which this model was trained with.", fix, label)  # fmt: skip
+        yield Finding("warn", "pretrain", say("{never} {of} ({row} for one) begin without {bos}, which this model was trained with.", never=len(never), of=of, row=look.train.name_of(never[0]), bos=vocabulary.bos), fix, label)  # fmt: skip
 
 
 def _leading(ids: np.ndarray, token: int) -> int:
@@ -174,11 +180,11 @@ def tokens_fit_the_model(look: Look) -> Iterator[Finding]:
     largest = [(int(row.input_ids.max(initial=0)), example) for example, row in look.seen]
     token, example = max(largest, key=lambda pair: pair[0])
     if token >= size:
-        yield Finding("stop", "pretrain", f"{look.train.name_of(example)} has token {token}, and the model knows only {size}: tokenizer and weights are of different models.")  # fmt: skip
+        yield Finding("stop", "pretrain", say("{row} has token {token}, and the model knows only {size}: tokenizer and weights are of different models.", row=look.train.name_of(example), token=token, size=size))  # fmt: skip
         return
     there = look.vocabulary.tokenizer.get_vocab_size(with_added_tokens=True)
     if there > size:
-        yield Finding("warn", "pretrain", f"The tokenizer has {there} tokens and the model {size}: a row with one of the others would end the run.")  # fmt: skip
+        yield Finding("warn", "pretrain", say("The tokenizer has {there} tokens and the model {size}: a row with one of the others would end the run.", there=there, size=size))  # fmt: skip
 
 
 @check("tokenizer")
@@ -189,7 +195,7 @@ def text_is_decoded(look: Look) -> Iterator[Finding]:
             wrong = [(example, sign) for example in rows if (sign := shows(example))]
             if wrong and len(wrong) > MANY_WRONG * len(rows):
                 example, sign = wrong[0]
-                yield Finding("warn", field, f"{len(wrong)} of {len(rows)} rows hold {what} ({split.name_of(example)}: “{_start(sign)}”); {how}.")  # fmt: skip
+                yield Finding("warn", field, say("{wrong} of {rows} rows hold {what} ({row}: “{text}”); {how}.", wrong=len(wrong), rows=len(rows), what=what, row=split.name_of(example), text=_start(sign), how=how))  # fmt: skip
 
 
 def _in_text(pattern: re.Pattern[str]) -> Callable[[Example], str]:
@@ -234,8 +240,8 @@ def _entities(example: Example) -> str:
 
 
 SIGNS: tuple[tuple[str, str, Callable[[Example], str]], ...] = (
-    ("UTF-8 that was read as Latin-1", "write the file anew with encoding='utf-8'", lambda example: _in_text(_MOJIBAKE)(example) or _in_text(_HAN)(example)),
-    ("escapes as text", "decode the strings once more (json.loads) before writing them", _escapes),
-    ("HTML entities", "html.unescape gives the characters", _entities),
-    ("JSON in a string", "it was encoded twice: json.loads it before writing the row", _json_text),
+    (say("UTF-8 that was read as Latin-1"), say("write the file anew with encoding='utf-8'"), lambda example: _in_text(_MOJIBAKE)(example) or _in_text(_HAN)(example)),
+    (say("escapes as text"), say("decode the strings once more (json.loads) before writing them"), _escapes),
+    (say("HTML entities"), say("html.unescape gives the characters"), _entities),
+    (say("JSON in a string"), say("it was encoded twice: json.loads it before writing the row"), _json_text),
 )  # fmt: skip

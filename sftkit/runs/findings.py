@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from sftkit.config import SFTConfig
 from sftkit.conflicts import conflicts
 from sftkit.errors import ConfigError, Fault
+from sftkit.wording import in_language, listed, say
 
 if TYPE_CHECKING:
     from sftkit.runs.look import Look
@@ -60,6 +61,13 @@ class Finding:
             settings.pop(self.field, None)
         return SFTConfig(**{**settings, **self.fix})
 
+    def message_in(self, lang: str) -> str:
+        """The message in "en" or "zh"; `label_in`: the fix's words."""
+        return in_language(self.message, lang)
+
+    def label_in(self, lang: str) -> str:
+        return in_language(self.fix_label, lang)
+
     def __str__(self) -> str:
         where = f"{self.field}: " if self.field else ""
         return where + self.message + (f" Fix: {self.fix_label}." if self.fix_label else "")
@@ -78,9 +86,7 @@ class Check:
         try:
             return [replace(finding, key=finding.key or self.key) for finding in self.make(look)]
         except Exception as error:
-            words = (
-                f"The check “{self.key.replace('_', ' ')}” could not be made: {type(error).__name__}: {error}"
-            )
+            words = say("The check “{name}” could not be made: {kind}: {error}", name=self.key.replace("_", " "), kind=type(error).__name__, error=str(error))  # fmt: skip
             return [Finding("warn", "", words, key=self.key)]
 
 
@@ -142,8 +148,8 @@ def _whole(finding: Finding, config: SFTConfig) -> Finding:
             more |= {name: value for fault in error.faults for name, value in fault.mend.items()}
             fix |= more
         else:
-            also = "".join(f", {name}={value}" for name, value in more.items())
-            return replace(finding, fix=fix, fix_label=finding.fix_label + also) if more else finding
+            also = listed([finding.fix_label, *(f"{name}={value}" for name, value in more.items())])
+            return replace(finding, fix=fix, fix_label=also) if more else finding
     return replace(finding, fix={}, fix_label="")
 
 
@@ -164,8 +170,9 @@ def _sound_part(settings: Mapping[str, Any]) -> tuple[list[Finding], SFTConfig |
 
 
 def _from_fault(fault: Fault) -> Finding:
-    label = "Set " + ", ".join(f"{name}={value!r}" for name, value in fault.mend.items()) if fault.mend else ""  # fmt: skip
-    return Finding("stop", fault.field, f"{fault.message} {fault.fix}".strip(), fault.mend, label, SETTINGS)
+    settings = ", ".join(f"{name}={value!r}" for name, value in fault.mend.items())
+    words = listed(filter(None, (fault.message, fault.fix)), " ")
+    return Finding("stop", fault.field, words, fault.mend, say("Set {settings}", settings=settings) if fault.mend else "", SETTINGS)  # fmt: skip
 
 
 def nearest_batch(settings: Mapping[str, Any]) -> dict[str, int]:

@@ -18,6 +18,7 @@ import psutil
 
 from sftkit.errors import DataError
 from sftkit.runs import hardware
+from sftkit.wording import say
 
 HOSTFILE = "hostfile"  # in the run's folder: the hosts as this start of the run uses them
 LINE = re.compile(r"(\S+)\s+slots=(\d+)(\s.*)?")
@@ -56,17 +57,26 @@ def parse(text: str) -> tuple[list[Host], list[tuple[int, str]]]:
             continue
         match = LINE.fullmatch(line)
         if not match:
-            faults.append((row, f"{line[:80]!r} is not of the form: name slots=N."))
+            faults.append((row, say("{line!r} is not of the form: name slots=N.", line=line[:80])))
         elif not NAME.fullmatch(match[1]):
-            faults.append((row, f"{match[1][:80]!r} is no name of a host."))
+            faults.append((row, say("{match!r} is no name of a host.", match=match[1][:80])))
         elif not int(match[2]):
-            faults.append((row, f"{match[1]} has no slots: give it at least 1, or leave the line out."))
+            faults.append(
+                (row, say("{match} has no slots: give it at least 1, or leave the line out.", match=match[1]))
+            )
         elif match[1] in hosts:
-            faults.append((row, f"{match[1]} is named twice: give each host one line with all its slots."))
+            faults.append(
+                (
+                    row,
+                    say(
+                        "{match} is named twice: give each host one line with all its slots.", match=match[1]
+                    ),
+                )
+            )
         else:
             hosts[match[1]] = Host(match[1], int(match[2]))
     if not hosts and not faults:
-        faults.append((1, "names no host: write a line for each, name slots=N."))
+        faults.append((1, say("names no host: write a line for each, name slots=N.")))
     return list(hosts.values()), faults
 
 
@@ -75,7 +85,7 @@ def read(path: Path) -> list[Host]:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"the hostfile cannot be read: {error}", file=path) from None
+        raise DataError(say("the hostfile cannot be read: {error}", error=error), file=path) from None
     hosts, faults = parse(text)
     if faults:
         raise DataError(faults[0][1], file=path, row=faults[0][0])

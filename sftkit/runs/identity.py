@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sftkit.config import SFTConfig
+from sftkit.wording import say
 
 # Settings that a trained weight depends on, beside the data and the model. Ranks, ZeRO stage, micro-batches and packing
 # are not among them: they divide the work in another way, and its sum stays the same.
@@ -54,5 +55,5 @@ def differing(then: dict[str, Any], now: dict[str, Any]) -> list[str]:
 def difference(name: str, then: dict[str, Any], now: dict[str, Any]) -> str:
     """One of them in words."""
     if name in ("data", "model"):
-        return f"the {name} {'were' if name == 'data' else 'was'} not the same"
-    return f"{name} was {then.get(name)!r} and is {now[name]!r}"
+        return say("the data were not the same") if name == "data" else say("the model was not the same")
+    return say("{name} was {then!r} and is {now!r}", name=name, then=then.get(name), now=now[name])

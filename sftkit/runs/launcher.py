@@ -34,12 +34,18 @@ PACKAGES = (
 
 
 def launch(
-    config: SFTConfig, runs_dir: str | Path = "runs", queue: bool = False, *, copied_from: str | None = None
+    config: SFTConfig,
+    runs_dir: str | Path = "runs",
+    queue: bool = False,
+    *,
+    findings: list[Finding] | None = None,
+    copied_from: str | None = None,
 ) -> Run:
     """Start a training run and return at once; it lives on its own from then on.
 
     `queue`: wait, in state "queued", until no other run of this user on this machine has one of its GPUs (or the CPU);
     first come, first served. Without it the run starts at once, beside whatever runs there.
+    `findings`: what `preflight` has just found, where the caller has shown it; None: it is made here.
     Relative paths in the settings are taken from the present folder, also after a restart from elsewhere.
     Raises `LaunchError`, with every finding of level "stop", before anything is written or started.
     """
@@ -48,7 +54,7 @@ def launch(
         raise LaunchError(
             f"Not launched: the queue is for devices of this machine, and launcher={config.launcher!r} has its own."
         )
-    findings = preflight(config, runs_dir)
+    findings = preflight(config, runs_dir) if findings is None else findings
     if stops := [finding for finding in findings if finding.level == "stop"]:
         raise LaunchError(_refusal(stops), stops)
     folder = disk.create(Path(runs_dir).absolute(), Path(config.pretrain).name)

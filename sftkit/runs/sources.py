@@ -18,6 +18,7 @@ from sftkit.data.reading import named_sources, open_source, read_head, where_row
 from sftkit.data.shaping import find_all_columns, mixed, to_example
 from sftkit.data.tables import data_files
 from sftkit.errors import DataError
+from sftkit.wording import say
 
 
 class Limits(NamedTuple):
@@ -130,7 +131,9 @@ class Split:
 
     def name_of(self, example: Example) -> str:
         """`row 5`, with its source where there are several."""
-        return f"row {example.row}" + (f" of {example.source}" if len(self.sources) > 1 else "")
+        if len(self.sources) > 1:
+            return say("row {n} of {source}", n=example.row, source=example.source)
+        return say("row {n}", n=example.row)
 
 
 def prompt_of(example: Example) -> str:
@@ -159,7 +162,11 @@ def _seen(name: str, wanted: str | None, limits: Limits) -> Seen:
     except DataError as error:
         return Seen(name, place, error=error)
     except OSError as error:
-        return Seen(name, place, error=DataError(f"cannot be read: {error.strerror}.", file=name))
+        return Seen(
+            name,
+            place,
+            error=DataError(say("cannot be read: {strerror}.", strerror=error.strerror), file=name),
+        )
 
 
 # Settings that what is seen of data depends on.

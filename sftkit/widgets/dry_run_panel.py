@@ -115,7 +115,9 @@ class DryRunPanel(VBox):
     def _finish(self, page: str, fixes: list[Any]) -> None:
         self.running = False
         self._page.value = page
-        self._fixes.children = [fix_button(finding, self._fix) for finding in fixes if finding.fix]
+        self._fixes.children = [
+            fix_button(finding, self._fix, self._lang) for finding in fixes if finding.fix
+        ]
         self.children = (self._page, self._fixes) if page else ()
         self._ended()
 

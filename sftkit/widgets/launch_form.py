@@ -25,7 +25,7 @@ from sftkit.widgets.errors import ErrorRoom, shown
 from sftkit.widgets.fold import Fold
 from sftkit.widgets.form_check import FormCheck
 from sftkit.widgets.history import History
-from sftkit.widgets.labels import label
+from sftkit.widgets.labels import label, language
 from sftkit.widgets.setting import is_empty, settings
 from sftkit.widgets.setting_groups import SettingGroups
 from sftkit.widgets.setting_rows import PATHS, Rows, note_and_fix
@@ -274,7 +274,8 @@ class LaunchForm(VBox):
         return all(self.rows.empty(name) for name, setting in settings().items() if setting.required)
 
     def _show_figures(self, figures: list[Finding]) -> None:
-        lines = "".join(f"<li>{escape(finding.message)}</li>" for finding in figures)
+        said = [finding.message_in(self._lang or language()) for finding in figures]
+        lines = "".join(f"<li>{escape(words)}</li>" for words in said)
         title = escape(self._("form.figures"))
         self._figures.value = (
             f"<div class='sft-figures'><b>{title}</b><ul>{lines}</ul></div>" if lines else ""

@@ -51,7 +51,7 @@ class PastePanel(VBox):
             try:
                 self.found = command.translate(self.text.value, self._lang or language())
             except ConfigError as error:
-                notes = [("stop", str(fault)) for fault in error.faults]
+                notes = [("stop", fault.said_in(self._lang or language())) for fault in error.faults]
         if self.found:
             self.about.value = self._table(self.found)
             notes = self._notes(self.found)
@@ -67,7 +67,13 @@ class PastePanel(VBox):
         faults = self._use(self.found.settings)
         self.undo_button.disabled = False
         done = ("good", self._("form.filled", n=len(self.found.settings)))
-        self._say([done, *(("stop", str(fault)) for fault in faults), *self._notes(self.found)[1:]])
+        self._say(
+            [
+                done,
+                *(("stop", fault.said_in(self._lang or language())) for fault in faults),
+                *self._notes(self.found)[1:],
+            ]
+        )
 
     def _take_back(self) -> None:
         self._undo()
@@ -77,7 +83,7 @@ class PastePanel(VBox):
     def _notes(self, found: Translation) -> list[tuple[str, str]]:
         traps = sum(bool(flag.trap) for flag in found.flags)
         notes = [("inform", self._("form.pasted_sum", flags=len(found.flags), traps=traps))]
-        notes += [("stop", str(fault)) for fault in found.faults]
+        notes += [("stop", fault.said_in(self._lang or language())) for fault in found.faults]
         if found.unused:
             notes.append(("warn", self._("form.pasted_unused", flags=", ".join(found.unused))))
         return notes + [("inform", note) for note in found.notes]

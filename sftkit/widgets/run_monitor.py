@@ -20,7 +20,7 @@ from sftkit.widgets import run_page
 from sftkit.widgets.background import Poll, in_background
 from sftkit.widgets.errors import ErrorRoom, shown
 from sftkit.widgets.fold import Fold
-from sftkit.widgets.labels import label
+from sftkit.widgets.labels import label, language
 from sftkit.widgets.pace import Pace
 from sftkit.widgets.run_buttons import RunButtons
 from sftkit.widgets.run_log import LogPane
@@ -163,7 +163,8 @@ class RunMonitor(VBox):
         self.log_pane.search.focus()  # which brings it into view
 
     def _fix_button(self, fix: Finding) -> Button:
-        button = Button(description=fix.fix_label, tooltip=fix.message, icon="wrench")
+        lang = self._lang or language()
+        button = Button(description=fix.label_in(lang), tooltip=fix.message_in(lang), icon="wrench")
         button.on_click(lambda _button: self.mend(fix))
         return button
 

@@ -167,7 +167,9 @@ class SettingRow(Box):
 
 def note_html(finding: Finding, lang: str | None = None) -> str:
     """A finding's words, coloured by its level."""
-    return f"<span class='sft-note sft-{finding.level}'>{escape(finding.message)}</span>"
+    return (
+        f"<span class='sft-note sft-{finding.level}'>{escape(finding.message_in(lang or language()))}</span>"
+    )
 
 
 def note_and_fix(finding: Finding, on_fix: Fix, lang: str | None = None) -> list[Any]:
@@ -179,7 +181,8 @@ def note_and_fix(finding: Finding, on_fix: Fix, lang: str | None = None) -> list
 def fix_button(finding: Finding, on_fix: Fix, lang: str | None = None) -> Button:
     """A button that carries out a finding's fix."""
     button = Button(
-        description=finding.fix_label, tooltip=", ".join(f"{k}={v!r}" for k, v in finding.fix.items())
+        description=finding.label_in(lang or language()),
+        tooltip=", ".join(f"{k}={v!r}" for k, v in finding.fix.items()),
     )
     button.add_class("sft-fix")
     button.on_click(lambda _button: on_fix(finding.fix))

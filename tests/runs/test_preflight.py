@@ -12,9 +12,12 @@ from collections import namedtuple
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from sftkit import cli, runs
 from sftkit.config import SFTConfig
-from sftkit.runs import Finding, check_machine, findings, hardware, look, preflight
+from sftkit.errors import LaunchError
+from sftkit.runs import Finding, check_machine, findings, hardware, launcher, look, preflight
 from tests.runs.provoking import provokes
 
 
@@ -394,3 +397,19 @@ def test_quick_and_without_torch(world):
     code = f"import sys, sftkit.runs as r; r.preflight({settings()!r}); print('torch' in sys.modules, 'transformers' in sys.modules)"
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert answer.stdout.split() == ["False", "False"]
+
+
+def test_what_was_just_found_is_not_looked_for_again(world, tmp_path, monkeypatch):
+    monkeypatch.setattr(launcher, "preflight", lambda *_: pytest.fail("preflight is made twice"))
+    stop = Finding("stop", "dataset", "It is gone.")
+    with pytest.raises(LaunchError) as caught:
+        launcher.launch(SFTConfig(**settings()), tmp_path / "runs", findings=[stop])
+    assert caught.value.findings == [stop]
+
+
+def test_the_terminal_hands_its_findings_over(world, monkeypatch):
+    handed = []
+    monkeypatch.setattr(runs, "launch", lambda config, **rest: handed.append(rest) or 1 / 0)
+    flags = [word for name, value in settings().items() for word in (f"--{name}", str(value))]
+    CliRunner().invoke(cli.app, ["launch", *flags])
+    assert handed and handed[0]["findings"] == preflight(SFTConfig(**settings()))

@@ -644,3 +644,11 @@ def test_chinese(settings, tmp_path):
     form = LaunchForm(settings, tmp_path, lang="zh")
     assert form._button.description == "启动" and "行" in beside(form, "train_batch_size")
     assert form.rows["learning_rate"].input.description == "学习率"
+    enter(form, train_batch_size="20", learning_rate="0.5")
+    assert "20 不是 micro_train_batch_size 8 × 1 个进程的整数倍。" in beside(form, "train_batch_size")
+    assert form.rows["train_batch_size"].children[2].description == "设为 train_batch_size=16"
+    assert "远超小模型的全量微调的常用范围" in beside(form, "learning_rate")
+    enter(form, train_batch_size="16")
+    assert "一个优化步 = 8 行 × 累积 2 次 × 1 个进程。" in form._figures.value
+    form.paste.text.value = "train_sft --pretrain m --dataset d --pakcing_samples --max_len"
+    assert "没有这个参数。" in form.paste.said.value and "没有值。" in form.paste.said.value
