@@ -81,13 +81,17 @@ def _of_row(
 
 
 def _evenness(said: _Said) -> float:
-    return 1 - abs(2 * float(np.mean(said.chances)) - 1) if said.chances else 0.0
+    return 1 - abs(2 * _mean(said.chances) - 1) if said.chances else 0.0
 
 
 def _distance(said: _Said) -> float:
     if not said.judges or not said.humans:
         return 0.0
-    return abs(float(np.mean(said.judges)) - float(np.mean(said.humans)))
+    return abs(_mean(said.judges) - _mean(said.humans))
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)
 
 
 def _said(current: pd.DataFrame) -> dict[Pair, _Said]:
@@ -95,13 +99,14 @@ def _said(current: pd.DataFrame) -> dict[Pair, _Said]:
     rows = of_models(current)
     chances = _chances(rows)
     votes = combine(rows, []).dropna(subset=["outcome"])
-    columns = (votes[name] for name in ("prompt_id", "model_a", "model_b", "rater", "outcome", "flip"))
-    for prompt_id, one, two, rater, outcome, flip in zip(*columns):
+    names = ("prompt_id", "model_a", "model_b", "rater", "outcome", "flip")
+    judges = set(filter(is_judge, votes["rater"].unique()))
+    for prompt_id, one, two, rater, outcome, flip in zip(*(votes[name].tolist() for name in names)):
         pair = (prompt_id, one, two)  # `combine` sorts by name where no order of models is given
-        if is_judge(rater):
+        if rater in judges:
             said[pair].flip |= flip is not pd.NA and bool(flip)
             said[pair].judges.append(outcome)
-            said[pair].chances.append(float(np.mean(chances.get((rater, *pair), [outcome]))))
+            said[pair].chances.append(_mean(chances.get((rater, *pair), [outcome])))
         elif not rater.startswith("judge:"):
             said[pair].humans.append(outcome)
     return said
@@ -110,10 +115,11 @@ def _said(current: pd.DataFrame) -> dict[Pair, _Said]:
 def _chances(rows: pd.DataFrame) -> dict[tuple[str, ...], list[float]]:
     """(rater, *pair) -> the probability, in each order, that the model first by name wins; a tie counts half."""
     found: dict[tuple[str, ...], list[float]] = defaultdict(list)
-    columns = (rows[name] for name in ("rater", "prompt_id", "model_a", "model_b", "evidence"))
+    columns = (rows[name].tolist() for name in ("rater", "prompt_id", "model_a", "model_b", "evidence"))
+    judges = set(filter(is_judge, rows["rater"].unique()))
     for rater, prompt_id, a, b, evidence in zip(*columns):
         shares = evidence.get("probabilities") if isinstance(evidence, dict) else None
-        if shares and is_judge(rater):
+        if shares and rater in judges:
             chance = float(shares.get("a", 0)) + float(shares.get("tie", 0)) / 2
             found[rater, *pair_of(prompt_id, a, b)].append(chance if a < b else 1 - chance)
     return found

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sftkit.errors import ConfigError, FilterError
-from sftkit.ratings.filtering import COLUMNS, Filter
+from sftkit.ratings.expression import COLUMNS
+from sftkit.ratings.filtering import Filter
 
 SLOW = settings(max_examples=200, deadline=None)
 TABLE = pd.DataFrame(
