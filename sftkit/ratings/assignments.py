@@ -110,7 +110,9 @@ def _put(
     row = inserting(connection, tables.assignments).values(
         project=project, comparison=comparison, rater=rater, **values
     )
-    connection.execute(row.on_conflict_do_update(["project", "comparison", "rater"], set_=values))
+    connection.execute(
+        row.on_conflict_do_update(index_elements=["project", "comparison", "rater"], set_=values)
+    )
 
 
 def _drop(connection: sa.Connection, project: str, comparison: str, rater: str) -> None:

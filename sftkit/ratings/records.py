@@ -54,6 +54,22 @@ def insert(connection: sa.Connection, rows: Sequence[dict[str, Any]]) -> list[in
     return [ids[place.number] if isinstance(place, _Place) else place for place in places]
 
 
+def insert_new(connection: sa.Connection, rows: Sequence[dict[str, Any]]) -> int:
+    """Store those that are not in the table yet, by key or by who said what when; how many that were."""
+    c = ratings.c
+    before = set(connection.scalars(sa.select(c.key).where(c.key.is_not(None))))
+    said = [c.created, c.rater, c.prompt_id, c.model_a, c.model_b, c.verdict]
+    known = set(map(tuple, connection.execute(sa.select(*said)).all()))
+    new = [
+        row
+        for row in rows
+        if row["key"] not in before
+        and (row["created"], *(storable(row[column.name]) for column in said[1:])) not in known
+    ]
+    insert(connection, new)
+    return len({row["key"] for row in new if row["key"] is not None}) + sum(row["key"] is None for row in new)
+
+
 class _Place(NamedTuple):
     number: int
 
@@ -96,5 +112,22 @@ def frame(connection: sa.Connection, where: sa.ColumnElement[bool] | None = None
     for name in ("tokens_in", "tokens_out"):
         table[name] = table[name].astype("Int64")
     table["id"], table["flag"] = table["id"].astype("int64"), table["flag"].astype(bool)
-    table["created"] = pd.to_datetime(table["created"].astype("float64"), unit="s", utc=True)
+    table["created"] = as_instants(table["created"])
     return table
+
+
+def as_instants(seconds: pd.Series) -> pd.Series:
+    """Unix seconds as instants of whole nanoseconds, rounded once: as_seconds gives the very same floats back, which
+    pandas' own conversion does for eleven of twelve."""
+    import numpy as np
+    import pandas as pd
+
+    values = seconds.to_numpy("float64", na_value=np.nan)
+    whole = np.floor(values)
+    nanoseconds = whole.astype("int64") * 1_000_000_000 + np.rint((values - whole) * 1e9).astype("int64")
+    return pd.Series(pd.to_datetime(nanoseconds, unit="ns", utc=True), index=seconds.index)
+
+
+def as_seconds(nanoseconds: int) -> float:
+    whole, rest = divmod(nanoseconds, 1_000_000_000)
+    return whole + rest / 1e9

@@ -9,14 +9,15 @@ store.frame(); store.votes(); store.answers()
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
 from sftkit.errors import StoreError
-from sftkit.ratings import records, tables
+from sftkit.ratings import records, registered, tables
 from sftkit.ratings.database import Told, open_engine, write
 from sftkit.ratings.rating import Rating
 
@@ -58,19 +59,30 @@ class RatingStore:
         for rating in ratings:
             if not isinstance(rating, Rating):
                 raise StoreError(f"The store takes sk.Rating, not {type(rating).__name__}.")
-        return self._stored([records.as_row(rating) for rating in ratings])
+        rows = [records.as_row(rating) for rating in ratings]
+        return self._written(lambda connection: records.insert(connection, rows))
 
-    def _stored(self, rows: list[dict[str, Any]]) -> list[int]:
+    def _written(self, work: Callable[[sa.Connection], Any]) -> Any:
+        """What `work` gives, in one transaction. PostgreSQL: once more if another process wrote the same key, prompt or
+        answer between its look and its insert."""
         for last in (False, True):
             try:
                 with self.writing() as connection:
-                    return records.insert(connection, rows)
-            except (
-                StoreError
-            ) as error:  # PostgreSQL: another process stored the same key between look and insert
+                    return work(connection)
+            except StoreError as error:
                 if last or not isinstance(error.__cause__, sa.exc.IntegrityError):
                     raise
         raise AssertionError("unreachable")
+
+    def _imported(self, rows: list[dict[str, Any]], answers: Generations | None) -> int:
+        """Store the rows that are new, with the answers that came with them; how many were new."""
+
+        def work(connection: sa.Connection) -> int:
+            if answers is not None:
+                registered.register(connection, answers)
+            return records.insert_new(connection, rows)
+
+        return self._written(work)
 
     def register(self, answers: Generations) -> None:
         """Keep prompts and answers. The same ones again change nothing.
@@ -78,21 +90,7 @@ class RatingStore:
         An answer that was rated cannot be replaced, or its ratings would speak of a text that nobody saw: StoreError
         names the models. One that was not rated yet is replaced.
         """
-        models = [tables.storable(model) for model in answers.frame["model"]]
-        rows = [_answer_row(row, model) for row, model in zip(answers.frame.to_dict("records"), models)]
-        prompts = [
-            {**row, "prompt": tables.stored_json(row["prompt"])} for row in answers.prompts.to_dict("records")
-        ]
-        for last in (False, True):
-            try:
-                with self.writing() as connection:
-                    _register_prompts(connection, prompts)
-                    return _register_answers(connection, rows)
-            except (
-                StoreError
-            ) as error:  # PostgreSQL: another process registered the same ones between look and insert
-                if last or not isinstance(error.__cause__, sa.exc.IntegrityError):
-                    raise
+        self._written(lambda connection: registered.register(connection, answers))
 
     def frame(
         self, rater: str | None = None, *, prompt_id: str | None = None, project: str | None = None
@@ -155,6 +153,28 @@ class RatingStore:
 
         return overview(self)
 
+    def export(self, path: str | os.PathLike[str], format: str | None = None) -> Path:
+        """Write the ratings to a file and return its path.
+
+        By suffix .csv, .jsonl or .parquet: every row, nothing lost. format="argilla" or "label-studio": JSON as those
+        tools import it, with prompts and answers and what stands of each rater. The file is whole or not there.
+        """
+        from sftkit.ratings.exchange import export
+
+        return export(self, os.fspath(path), format)
+
+    def load(
+        self, path: str | os.PathLike[str], format: str | None = None, project: str | None = None
+    ) -> int:
+        """Store the ratings of a file in any format of `export` and return how many were new; nothing is stored twice.
+
+        project: make them part of that project, whatever the file says. RatingsFileError names every fault by row and
+        field (in CSV the head is row 1), and nothing is stored then.
+        """
+        from sftkit.ratings.exchange import load
+
+        return load(self, os.fspath(path), format, project)
+
     def votes(self) -> pd.DataFrame:
         """One row a rater and comparison: prompt_id, model_a, model_b, rater, outcome, flip, task, len_a, len_b.
 
@@ -175,21 +195,8 @@ class RatingStore:
         return Generations.from_frame(self._answer_frame())
 
     def _answer_frame(self) -> pd.DataFrame:
-        import pandas as pd
-
-        a, p = tables.answers.c, tables.prompts.c
-        columns = [p.prompt_id, p.prompt, p.task, p.reference, a.model, a.response, a.finish_reason, a.tokens]
-        columns += [a.seconds, a.sampling, a.fingerprint]
-        rows = self._read(
-            sa.select(*columns)
-            .join_from(tables.answers, tables.prompts, a.prompt_id == p.prompt_id)
-            .order_by(a.id)
-        )
-        return pd.DataFrame({c.name: pd.Series([row[c.name] for row in rows], dtype=object) for c in columns})
-
-    def _read(self, query: sa.Select) -> list[sa.RowMapping]:
         with self.reading() as connection:
-            return list(connection.execute(query).mappings())
+            return registered.frame(connection)
 
     @contextmanager
     def reading(self) -> Iterator[sa.Connection]:
@@ -218,52 +225,3 @@ class RatingStore:
                 )
             ).one()
         return f"RatingStore({self._engine.url!r}: {count} ratings, {raters} raters)"
-
-
-def _answer_row(row: dict[str, Any], model: str) -> dict[str, Any]:
-    names = [c.name for c in tables.answers.columns if c.name != "id"]
-    kept = {
-        name: None if row[name] is None or row[name] != row[name] else row[name]
-        for name in names
-        if name != "tokens"
-    }
-    kept["tokens"] = int(row["tokens"]) if isinstance(row["tokens"], (int, float)) else None
-    kept["response"], kept["model"] = tables.storable(row["response"]), model
-    return kept
-
-
-def _register_prompts(connection: sa.Connection, rows: list[dict[str, Any]]) -> None:
-    table = tables.prompts
-    known = {
-        row.prompt_id: row.prompt for row in connection.execute(sa.select(table.c.prompt_id, table.c.prompt))
-    }
-    if clash := [r["prompt_id"] for r in rows if known.get(r["prompt_id"], r["prompt"]) != r["prompt"]]:
-        raise StoreError(
-            f"The store holds other prompts under {_some(clash)}. Give these prompts ids of their own."
-        )
-    if new := [row for row in rows if row["prompt_id"] not in known]:
-        connection.execute(table.insert(), new)
-
-
-def _register_answers(connection: sa.Connection, rows: list[dict[str, Any]]) -> None:
-    table, rated = tables.answers, tables.ratings
-    known = {(r.prompt_id, r.model): r.response for r in connection.execute(sa.select(table))}
-    changed = [r for r in rows if known.get((r["prompt_id"], r["model"]), r["response"]) != r["response"]]
-    if changed:
-        names = sa.select(rated.c.prompt_id, rated.c.model_a, rated.c.model_b)
-        seen = {(r[0], model) for r in connection.execute(names) for model in r[1:]}
-        if clash := [row for row in changed if (row["prompt_id"], row["model"]) in seen]:
-            raise StoreError(
-                f"{len(clash)} answers of {_some({r['model'] for r in clash})} differ from those that were rated. "
-                "Give the new model another name, or use a new store."
-            )
-    for row in changed:
-        same = (table.c.prompt_id == row["prompt_id"]) & (table.c.model == row["model"])
-        connection.execute(table.update().where(same).values(**row))
-    if new := [row for row in rows if (row["prompt_id"], row["model"]) not in known]:
-        connection.execute(table.insert(), new)
-
-
-def _some(names: Iterable[str]) -> str:
-    listed = sorted(names)
-    return ", ".join(map(repr, listed[:3])) + (f" and {len(listed) - 3} more" if len(listed) > 3 else "")
