@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from sftkit.report.resample import RESAMPLES, beyond_chance, per_cluster
 
 LEVELS = ("nominal", "ordinal", "interval")
 WEIGHTS = (None, "linear", "quadratic")
+FEW = 20  # different values up to which tables of every two of them are kept
 
 
 def agreement(votes: pd.DataFrame, rater_x: str, rater_y: str, ties: bool = True) -> Estimate:
@@ -117,20 +119,44 @@ def cohen_kappa(
 def _cohen(x: Any, y: Any, weights: str | None, clusters: Any, resamples: int = RESAMPLES) -> Estimate:
     if weights not in WEIGHTS:
         raise ReportError(f"weights are None, 'linear' or 'quadratic', not {weights!r}")
-    codes, values = _coded([x, y])
-    k = len(values)
-    penalty = _distance(values, {None: "nominal", "linear": "linear", "quadratic": "interval"}[weights])
-    cells = np.zeros((len(x), k * k))
-    cells[np.arange(len(x)), codes[0] * k + codes[1]] = 1
+    (x, y), values = _coded([x, y])
+    k, places = len(values), _places(values)
+    if weights == "linear" and k > FEW:
+        raise ReportError(f"linear weights take {FEW} different verdicts at most, not {k}: round them")
+    if weights == "quadratic":
+        u, v = places[x], places[y]
+        features = np.column_stack([np.ones(len(u)), (u - v) ** 2, u, v, u**2 + v**2])
+        disagreements = _apart
+    elif weights is None:
+        eye = np.eye(k)
+        features = np.hstack([np.ones((len(x), 1)), (x != y)[:, None], eye[x], eye[y]])
+        disagreements = _unequal
+    else:
+        features = np.zeros((len(x), k * k))
+        features[np.arange(len(x)), x * k + y] = 1
+        disagreements = partial(_far, np.abs(places[:, None] - places[None, :]))
+    return beyond_chance(per_cluster(features, clusters), disagreements, n=len(x), resamples=resamples)
 
-    def disagreements(sums: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        table = sums.reshape(-1, k, k)
-        n = np.maximum(sums.sum(axis=1), 1e-300)
-        rows, columns = table.sum(axis=2), table.sum(axis=1)
-        expected = np.einsum("bi,ij,bj->b", rows, penalty, columns) / n**2
-        return (table * penalty).sum(axis=(1, 2)) / n, expected
 
-    return beyond_chance(per_cluster(cells, clusters), disagreements, n=len(x), resamples=resamples)
+def _apart(sums: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Squared differences seen and by chance, of sums of 1, (x - y)^2, x, y, x^2 + y^2."""
+    n = np.maximum(sums[:, 0], 1e-300)
+    return sums[:, 1] / n, sums[:, 4] / n - 2 * sums[:, 2] * sums[:, 3] / n**2
+
+
+def _unequal(sums: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Unequal verdicts seen and by chance, of sums of 1, x != y, and the counts of x and of y."""
+    n = np.maximum(sums[:, 0], 1e-300)
+    x, y = np.split(sums[:, 2:], 2, axis=1)
+    return sums[:, 1] / n, 1 - (x * y).sum(axis=1) / n**2
+
+
+def _far(penalty: np.ndarray, sums: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Penalties seen and by chance, of tables (k, k) laid flat."""
+    table = sums.reshape(-1, *penalty.shape)
+    n = np.maximum(sums.sum(axis=1), 1e-300)
+    expected = np.einsum("bi,ij,bj->b", table.sum(axis=2), penalty, table.sum(axis=1)) / n**2
+    return (table * penalty).sum(axis=(1, 2)) / n, expected
 
 
 def _coded(columns: list[Any]) -> tuple[list[np.ndarray], np.ndarray]:
@@ -146,16 +172,14 @@ def _coded(columns: list[Any]) -> tuple[list[np.ndarray], np.ndarray]:
     return [np.array([place[value] for value in column], dtype=int) for column in columns], values
 
 
-def _distance(values: np.ndarray, kind: str) -> np.ndarray:
-    """How far apart two verdicts are, (k, k), the farthest two being 1."""
-    if kind == "nominal":
-        return 1.0 - np.eye(len(values))
+def _places(values: np.ndarray) -> np.ndarray:
+    """Where each verdict lies on 0..1: by its number, or by its place in the list where verdicts are words."""
     try:
         places = np.array(values, dtype=float)
     except (TypeError, ValueError):
         places = np.arange(len(values), dtype=float)
-    apart = np.abs(places[:, None] - places[None, :]) ** (2 if kind == "interval" else 1)
-    return apart / max(float(apart.max(initial=0)), 1e-300)
+    width = np.ptp(places) if len(places) else 0.0
+    return (places - places.min()) / width if width > 0 else np.zeros(len(places))
 
 
 def fleiss_kappa(ratings_wide: pd.DataFrame, clusters: Sequence | None = None) -> Estimate:
@@ -191,29 +215,51 @@ def krippendorff_alpha(
     if level not in LEVELS:
         raise ReportError(f"level is one of {', '.join(LEVELS)}, not {level!r}")
     counts, values, clusters, unscored = _counted(ratings_wide, clusters)
-    k = len(values)
-    distance = _distance(values, level) if level != "ordinal" else None
-    pairs = counts[:, :, None] * counts[:, None, :] - np.einsum("ij,jk->ijk", counts, np.eye(k))
-    together = pairs / np.maximum(counts.sum(axis=1) - 1, 1)[:, None, None]  # each item's coincidences
-
-    def disagreements(sums: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        matrix = sums.reshape(-1, k, k)
-        totals = matrix.sum(axis=2)
-        n = np.maximum(totals.sum(axis=1), 2)
-        apart = _ordinal(totals) if distance is None else distance
-        chance = totals[:, :, None] * totals[:, None, :] - np.einsum("bi,ij->bij", totals, np.eye(k))
-        return (matrix * apart).sum(axis=(1, 2)) / n, (chance * apart).sum(axis=(1, 2)) / (n * (n - 1))
-
-    features = per_cluster(together.reshape(len(counts), k * k), clusters)
+    size = counts.sum(axis=1)
+    k, pairs = len(values), np.maximum(size - 1, 1)
+    if level == "nominal":
+        unequal = (size**2 - (counts**2).sum(axis=1)) / pairs
+        features, disagreements = np.column_stack([size, unequal, counts]), _different
+    elif level == "ordinal" and k <= FEW:
+        together = counts[:, :, None] * counts[:, None, :] - np.einsum("ij,jk->ijk", counts, np.eye(k))
+        features = (together / pairs[:, None, None]).reshape(len(counts), k * k)
+        disagreements = partial(_ordinal, k)
+    else:
+        places = _places(values) if level == "interval" else _places(_middles(counts.sum(axis=0)))
+        total, squares = counts @ places, counts @ places**2
+        apart = 2 * np.maximum(size * squares - total**2, 0) / pairs
+        features, disagreements = np.column_stack([size, apart, total, squares]), _spread
+    features = per_cluster(features, clusters)
     return beyond_chance(features, disagreements, n=len(counts), unscored=unscored, resamples=resamples)
 
 
-def _ordinal(totals: np.ndarray) -> np.ndarray:
-    """Krippendorff's ordinal distances for the counts of each value, (B, k) -> (B, k, k), the farthest being 1."""
-    upto = totals.cumsum(axis=1)
-    middle = upto - totals / 2  # ranks between two values, each of them by half
+def _different(sums: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Nominal disagreement of sums of each item's size, its unequal pairs, and the counts of values."""
+    n = np.maximum(sums[:, 0], 2)
+    return sums[:, 1] / n, (n**2 - (sums[:, 2:] ** 2).sum(axis=1)) / (n * (n - 1))
+
+
+def _spread(sums: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Squared disagreement of sums of each item's size, its squared differences, its values and their squares."""
+    n = np.maximum(sums[:, 0], 2)
+    return sums[:, 1] / n, 2 * np.maximum(n * sums[:, 3] - sums[:, 2] ** 2, 0) / (n * (n - 1))
+
+
+def _ordinal(k: int, sums: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Ordinal disagreement of coincidences (k, k) laid flat: squared differences of middle ranks, the farthest being 1."""
+    matrix = sums.reshape(-1, k, k)
+    totals = matrix.sum(axis=2)
+    n = np.maximum(totals.sum(axis=1), 2)
+    middle = _middles(totals)
     apart = (middle[:, :, None] - middle[:, None, :]) ** 2
-    return apart / np.maximum(apart.max(axis=(1, 2), keepdims=True), 1e-300)
+    apart = apart / np.maximum(apart.max(axis=(1, 2), keepdims=True), 1e-300)
+    chance = np.einsum("bi,bij,bj->b", totals, apart, totals)  # a value is at no distance from itself
+    return (matrix * apart).sum(axis=(1, 2)) / n, chance / (n * (n - 1))
+
+
+def _middles(totals: np.ndarray) -> np.ndarray:
+    """The middle rank of each value, given how often each occurs: Krippendorff's ordinal distance is their difference."""
+    return totals.cumsum(axis=-1) - totals / 2
 
 
 def _counted(wide: pd.DataFrame, clusters: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:

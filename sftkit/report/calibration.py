@@ -271,12 +271,12 @@ def calibration(votes: pd.DataFrame, baseline: str, width: float = 0.1, humans: 
     names += ["correlation", "narrower", "more_votes", "note"]
     against = votes[(votes["model_a"] == baseline) | (votes["model_b"] == baseline)]
     judged = against[against["outcome"].notna() & ~matches(against["rater"].astype(str), humans)]
+    other = against["model_a"].where(against["model_a"] != baseline, against["model_b"])
     rows = []
-    for judge in sorted(set(judged["rater"].astype(str))):
-        mine = judged[judged["rater"].astype(str) == judge]
-        for model in dict.fromkeys([*mine["model_a"], *mine["model_b"]]):
-            if model != baseline:
-                rows.append([judge, model, baseline, *_row(against, model, baseline, judge, width, humans)])
+    for model, mine in against.groupby(other, sort=False):
+        for judge in sorted(set(judged.loc[judged.index.isin(mine.index), "rater"].astype(str))):
+            rows.append([judge, model, baseline, *_row(mine, model, baseline, judge, width, humans)])
+    rows.sort(key=lambda row: row[0])
     return pd.DataFrame(rows, columns=names)
 
 

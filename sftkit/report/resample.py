@@ -29,7 +29,7 @@ def per_cluster(features: np.ndarray, clusters: Any) -> np.ndarray:
     codes, names = pd.factorize(np.asarray(clusters, dtype=object))
     sums = np.zeros((len(names), features.shape[1]))
     np.add.at(sums, codes, features)
-    return sums[np.lexsort(sums.T)] if len(sums) else sums
+    return sums[np.lexsort(sums.round(9).T)] if len(sums) else sums
 
 
 def beyond_chance(
