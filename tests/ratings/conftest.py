@@ -60,6 +60,14 @@ def url(request, tmp_path) -> str:
 
 
 @pytest.fixture
+def another_url(request, url, tmp_path) -> str:
+    """An empty store of the same kind."""
+    if url.startswith("sqlite"):
+        return f"sqlite:///{tmp_path / 'another.db'}"
+    return new_schema(request.getfixturevalue("postgresql"))
+
+
+@pytest.fixture
 def store(url) -> Iterator[RatingStore]:
     store = RatingStore(url)
     yield store
