@@ -23,6 +23,16 @@ def model_of(rater: str) -> str:
     return rater.removeprefix("judge:").rpartition("/")[0]
 
 
+def calls_behind(row: Any, store: RatingStore) -> dict[str, Any]:
+    """The rows whose requests and replies led to `row`: itself, under ""; where each answer was scored alone, those of the
+    two calls, under "a" and "b"."""
+    ids = (row.evidence or {}).get("rows")
+    if not ids:
+        return {"": row}
+    known = {part.id: part for part in store.frame(prompt_id=row.prompt_id).itertuples()}
+    return {side: known[number] for side, number in zip("ab", ids) if number in known}
+
+
 def asked(row: Any, answers: Generations, store: RatingStore) -> Messages | None:
     """The messages that led to `row` (a row of the store's frame); `answers`: the two models' answers to its prompt.
 

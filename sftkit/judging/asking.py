@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from sftkit.ratings.store import RatingStore
 
 GIVE_UP = 10  # calls failed for good, none answered: it will not get better
-BACKOFF = (0.5, 30.0)  # seconds before the second try, and at most
+BACKOFF = (0.5, 30.0)  # seconds from the beginning of a try that failed to the next one, and at most
+GATHER = 0.02  # seconds for which rows are gathered, so that one write to the disk serves several
 TELL_EVERY = 0.2  # seconds between two calls of on_progress
 SAFETY = 1.2  # a call is expected to cost this much more than the mean of those before it
 
@@ -142,20 +143,18 @@ class Asking:
         self._answered += answered
         self._refused += not answered
         self._account(rating)
+        if not answered and not self._answered and self._refused >= GIVE_UP:
+            where = self.endpoint.base_url or "OpenAI"
+            told = f"{self._refused} calls to {where} failed and none was answered. The last: {rating.reason}"
+            self._fail(JudgeError(told))
         stored = asyncio.get_running_loop().create_future()
         self._rows.put_nowait((rating, stored))
         await stored
         self._count(rating)
-        if not answered and not self._answered and self._refused >= GIVE_UP:
-            where = self.endpoint.base_url or "OpenAI"
-            self._fail(
-                JudgeError(
-                    f"{self._refused} calls to {where} failed and none was answered. The last: {rating.reason}"
-                )
-            )
 
     async def _tried(self, call: Call) -> tuple[Rating, bool]:
         """The rating of one call, and whether the endpoint answered; tried again where that may help."""
+        faults = 0  # a 429 that says how long to wait is none
         for attempt in range(self.max_retries + 1):
             if attempt:
                 await self.pace.acquire(self._tokens(call))
@@ -169,29 +168,21 @@ class Asking:
             finally:
                 self.pace.release(refused, wait)
             if failure.fatal:
-                self._fail(
-                    JudgeError(
-                        f"the judge {self.endpoint.model} at {self.endpoint.base_url or 'OpenAI'}: {failure}"
-                    )
-                )
-            if (
-                failure.reason not in TRY_AGAIN
-                or attempt == self.max_retries
-                or not await self._paused(attempt, wait)
-            ):
+                where = self.endpoint.base_url or "OpenAI"
+                self._fail(JudgeError(f"the judge {self.endpoint.model} at {where}: {failure}"))
+            if failure.reason not in TRY_AGAIN or attempt == self.max_retries:
                 break
+            pause = wait if wait is not None else backoff(faults, time.monotonic() - started)
+            if not await self._paused(pause):
+                break
+            faults += wait is None
         return self._read(call, failure, time.monotonic() - started), False
 
-    async def _paused(self, attempt: int, retry_after: float | None) -> bool:
-        """Wait before another try, as long as the endpoint asks or twice as long each time; False when stopped."""
-        first, most = BACKOFF
-        delay = (
-            retry_after if retry_after is not None else min(most, first * 2**attempt) * random.uniform(0.5, 1)
-        )
-        with contextlib.suppress(
-            TimeoutError
-        ):  # a little later than asked, so that not all come back at once
-            await asyncio.wait_for(self._stopping.wait(), delay * random.uniform(1, 1.1))
+    async def _paused(self, seconds: float) -> bool:
+        """Wait before another try; False when stopped."""
+        with contextlib.suppress(TimeoutError):
+            # a little later than asked, so that not all come back at once
+            await asyncio.wait_for(self._stopping.wait(), seconds * random.uniform(1, 1.1))
         return not self._stopping.is_set()
 
     async def _write(self) -> None:
@@ -199,6 +190,8 @@ class Asking:
         more = True
         while more:
             batch = [await self._rows.get()]
+            if batch[0] is not None:
+                await asyncio.sleep(GATHER)
             while not self._rows.empty():
                 batch.append(self._rows.get_nowait())
             more = None not in batch
@@ -257,3 +250,11 @@ class Asking:
         if force or seconds - self._told >= TELL_EVERY:
             self._told = seconds
             self._tell(self.progress)
+
+
+def backoff(faults: int, waited: float) -> float:
+    """Seconds to wait after a try that failed, when `faults` have failed before it: twice as long each time, by chance
+    half of that or more. waited: seconds that the try took, which count: after a timeout the endpoint has had its pause.
+    """
+    first, most = BACKOFF
+    return max(0.0, min(most, first * 2**faults) * random.uniform(0.5, 1) - waited)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from sftkit.errors import JudgeError
 from sftkit.judging import canaries, ledger
-from sftkit.judging.apart import run_apart
+from sftkit.judging.apart import heap_at_rest, run_apart
 from sftkit.judging.asking import Asking, Progress
 from sftkit.judging.endpoint import NO_KEY, Endpoint, Failure, Reply
 from sftkit.judging.money import SECONDS, CostEstimate, Price, price_of, smallest_difference
@@ -225,7 +225,8 @@ class Judge:
             known = ledger.paid(ledger.rows(store, plan.raters))
             unpaid = [call for call in calls if call.identity not in known]
             asking.progress = replace(asking.progress, total=len(open_ones) + len(unpaid))
-            await asking.run(unpaid)
+            with heap_at_rest():
+                await asking.run(unpaid)
             store.add_many(self._without_questions(plan, lacking, asking))
             if self.protocol.mode == "pointwise":
                 rows = ledger.rows(store, plan.raters)

@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from sftkit.generation.table import Generations
-from sftkit.judging.asked import asked
+from sftkit.judging.asked import asked, calls_behind
 from sftkit.ratings import RatingStore
 from sftkit.ratings.votes import combine
 from sftkit.ratings.worth import is_judge
@@ -65,6 +65,7 @@ def _order(row: Any, places: dict[str, str], answers: Generations, store: Rating
     kept = row.evidence if isinstance(row.evidence, dict) else {}
     quotes = kept.get("quotes") or {}
     labels = (kept.get("shape") or {}).get("labels") or {}
+    calls = dict(sorted((turn(side), call) for side, call in calls_behind(row, store).items()))
     return {
         "first": turn(row.shown_first) if row.shown_first in sides else None,
         "verdict": turn(row.verdict),
@@ -74,9 +75,9 @@ def _order(row: Any, places: dict[str, str], answers: Generations, store: Rating
         "flags": {turn(side): [str(flag.get("text", "")) for flag in kept["flags"][side]] for side in kept.get("flags") or {}},
         "labels": {str(name): turn(side) for name, side in labels.items()} if len(labels) > 1 else {},
         "reasoning": str(kept.get("reasoning") or ""),
-        "request": asked(row, answers, store),
-        "reply": _pretty(row.raw_reply),
-        "facts": _facts(row, kept),
+        "request": _request(calls, answers, store),
+        "reply": _replies(calls),
+        "facts": _facts(calls),
     }  # fmt: skip
 
 
@@ -88,11 +89,33 @@ def _cells(score: Any, quotes: dict[str, Any], turn: Any) -> dict[str, Any]:
     }
 
 
-def _facts(row: Any, kept: dict[str, Any]) -> dict[str, Any]:
-    counts = {n: None if pd.isna(v := getattr(row, n)) else int(v) for n in ("tokens_in", "tokens_out")}
-    price = None if pd.isna(row.price) else round(float(row.price), 6)
-    served = kept.get("served_by")
-    return {**counts, "price": price, "served_by": served if isinstance(served, str) else None}
+def _request(calls: dict[str, Any], answers: Generations, store: RatingStore) -> list[dict[str, str]] | None:
+    """The messages of the call; of two calls, those of each answer under its letter."""
+    found = []
+    for side, call in calls.items():
+        if (messages := asked(call, answers, store)) is None:
+            return None
+        of = f" ({side.upper()})" if side else ""
+        found += [{**message, "role": message["role"] + of} for message in messages]
+    return found or None
+
+
+def _replies(calls: dict[str, Any]) -> str | None:
+    texts = [(side.upper(), _pretty(call.raw_reply)) for side, call in calls.items()]
+    return "\n\n".join(f"{side}: {text or '–'}" if side else text or "" for side, text in texts) or None
+
+
+def _facts(calls: dict[str, Any]) -> dict[str, Any]:
+    """Tokens and price of all calls together, and who answered."""
+    rows = list(calls.values())
+    sums = {
+        name: sum(values) if (values := [v for row in rows if pd.notna(v := getattr(row, name))]) else None
+        for name in ("tokens_in", "tokens_out", "price")
+    }
+    counts = {name: None if sums[name] is None else int(sums[name]) for name in ("tokens_in", "tokens_out")}
+    price = None if sums["price"] is None else round(float(sums["price"]), 6)
+    served = {by for row in rows if isinstance(by := (row.evidence or {}).get("served_by"), str)}
+    return {**counts, "price": price, "served_by": ", ".join(sorted(served)) or None}
 
 
 def _pretty(reply: str | None) -> str | None:

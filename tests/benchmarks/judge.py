@@ -9,6 +9,8 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
+import heapq
 import os
 import random
 import subprocess
@@ -27,8 +29,8 @@ from sftkit.judging.fake_server import apart
 from sftkit.ratings import RatingStore
 
 SHARES = {"429": 0.10, "500": 0.05, "hang": 0.02, "bad_json": 0.02}
-LATENCY, CONCURRENCY, TIMEOUT, HANG = 0.2, 64, 1.5, 30
-FLAGS = ("--score", "hash", "--latency", str(LATENCY), "--hang-seconds", str(HANG), "--retry-after", "0.1")
+LATENCY, CONCURRENCY, TIMEOUT, HANG, RETRY_AFTER = 0.2, 64, 1.5, 30, 0.1
+FLAGS = ("--score", "hash", "--latency", str(LATENCY), "--hang-seconds", str(HANG), "--retry-after", str(RETRY_AFTER))  # fmt: skip
 FAULTS = tuple(flag for kind, share in SHARES.items() for flag in ("--fault", f"{kind}={share}"))
 OPTIONS = {"canaries": 0, "max_concurrency": CONCURRENCY, "timeout": TIMEOUT, "max_retries": 20}
 CHILD = """
@@ -79,6 +81,62 @@ def ideal_seconds(statuses: dict[str, int], hangs: int) -> float:
     return (LATENCY * (statuses.get("200", 0) + statuses.get("500", 0)) + TIMEOUT * hangs) / CONCURRENCY
 
 
+def least_seconds(pairs: int) -> float:
+    """The same calls with the server's own draws of faults, by a client that loses no time: what a run of this length
+    cannot beat, since a call that hangs near its end is waited for when all others are done."""
+    draws = random.Random(0)
+    free, again, todo, now = [0.0] * CONCURRENCY, [], 2 * pairs, 0.0
+    while todo or again:
+        now = heapq.heappop(free)
+        if again and again[0] <= now:
+            heapq.heappop(again)
+        elif todo:
+            todo -= 1
+        else:
+            heapq.heappush(free, again[0])
+            continue
+        draw, kind = draws.random(), "200"
+        for fault, share in (("429", 0.10), ("500", 0.05), ("hang", 0.02)):
+            if draw < 0:
+                break
+            kind, draw = (fault if draw < share else kind), draw - share
+        takes = {"429": 0.0, "hang": TIMEOUT}.get(kind, LATENCY)
+        if kind != "200":
+            heapq.heappush(again, now + takes + (RETRY_AFTER if kind == "429" else 0.0))
+        heapq.heappush(free, now + takes)
+    return max(free)
+
+
+def peer_cpu(calls: int = 150) -> float:
+    """CPU seconds a call of the bare `openai` client, with as many at once and a request of this size."""
+    from openai import AsyncOpenAI
+
+    from sftkit.judging.plan import Plan
+    from sftkit.judging.verdict import schema_of
+
+    judge = Judge("fake-judge", "http://localhost/v1", **OPTIONS)
+    asked = Plan("fake-judge", judge.rater, judge.protocol, make_answers(2)).calls({})[0].request
+    wanted = {"name": "verdict", "strict": True, "schema": schema_of(asked.shape)}
+    body = {"model": "fake-judge", "messages": asked.messages(), "logprobs": True, "top_logprobs": 5}
+    body["response_format"] = {"type": "json_schema", "json_schema": wanted}
+
+    async def ask(base_url: str) -> float:
+        turn = asyncio.Semaphore(CONCURRENCY)
+        async with AsyncOpenAI(api_key="none", base_url=base_url) as client:
+
+            async def one() -> None:
+                async with turn:
+                    await client.chat.completions.create(**body)
+
+            await one()  # with everything imported and set up
+            before = time.process_time()
+            await asyncio.gather(*(one() for _ in range(calls)))
+            return (time.process_time() - before) / calls
+
+    with apart("--score", "hash", "--latency", str(LATENCY)) as server:
+        return asyncio.run(ask(server.base_url))
+
+
 def with_faults(pairs: int, folder: Path) -> dict[str, Any]:
     """One run with every fault, its accounts, and the runs after it until nothing is unscored."""
     answers, store = make_answers(pairs), RatingStore(f"sqlite:///{folder / 'faults.db'}")
@@ -106,6 +164,8 @@ def with_faults(pairs: int, folder: Path) -> dict[str, Any]:
         "rounds_until_all_scored": rounds,
         "seconds": seconds,
         "ideal": ideal_seconds(stats["statuses"], hangs),
+        "least": least_seconds(pairs),
+        "requests": stats["requests"],
         "plain_ideal": 2 * pairs * LATENCY / CONCURRENCY,
         "cpu": cpu,
         "load": load,
@@ -178,8 +238,10 @@ def report(pairs: int, run: dict[str, Any], kills: dict[str, Any], same: tuple[b
         f"| runs until everything was scored | {run['rounds_until_all_scored']} |",
         f"| seconds | {run['seconds']:.1f} |",
         f"| ideal: the time of all tries at this latency and concurrency | {run['ideal']:.1f} ({run['seconds'] / run['ideal']:.2f} times) |",
+        f"| least: no time lost between calls, the last hang waited for | {run['least']:.1f} ({run['seconds'] / run['least']:.2f} times) |",
         f"| ideal without any fault | {run['plain_ideal']:.1f} |",
         f"| CPU seconds of the kernel's process; load average before | {run['cpu']:.1f}; {run['load']:.1f} |",
+        f"| CPU a request; of the bare openai client | {1000 * run['cpu'] / run['requests']:.1f} ms; {1000 * run['peer_cpu']:.1f} ms |",
         "| main thread late by (median, 99 %, most) | "
         + ", ".join(f"{1000 * run[name]:.0f} ms" for name in ("late_p50", "late_p99", "late_max"))
         + " |",
@@ -201,7 +263,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         plain = undisturbed(flags.pairs, folder)
-        run = with_faults(flags.pairs, folder)
+        peer = peer_cpu()
+        run = with_faults(flags.pairs, folder) | {"peer_cpu": peer}
         kills = killed(flags.pairs, flags.kills, folder)
     text = report(flags.pairs, run, kills, (run["table"].equals(plain), kills["table"].equals(plain)))
     print(text)

@@ -24,6 +24,7 @@ def scale():
 
 
 def test_nothing_is_lost_or_paid_for_twice_among_faults_and_the_kernel_stays_free(scale, tmp_path):
+    peer = scale.peer_cpu()
     run = scale.with_faults(150, tmp_path)
     assert run["rows"] == run["calls"] == 300, "a row for every call"
     assert run["scored"] + sum(run["failures"].values()) == 300
@@ -34,8 +35,14 @@ def test_nothing_is_lost_or_paid_for_twice_among_faults_and_the_kernel_stays_fre
     assert run["answered_twice"] == 0 and run["rounds_until_all_scored"] >= 2
     assert run["late_p50"] < 0.02, f"the main thread waits {run['late_p50']:.3f} s for its turn"
     assert run["table"].equals(scale.undisturbed(150, tmp_path))
-    # other programs share this machine: the strict figure, 1.3 at 1,000 pairs, is the benchmark's
-    assert run["seconds"] < run["ideal"] + 12, f"{run['seconds']:.1f} s, ideal {run['ideal']:.1f} s"
+    # 1.3 of the ideal at 1,000 pairs is the benchmark's figure. In a run this short the last hang weighs most, and other
+    # programs share this machine: whatever the processor does for the run may take as many times longer as they ask for
+    load = max(1.0, run["load"])
+    assert run["seconds"] < 1.3 * run["least"] + load * run["cpu"], (
+        f"{run['seconds']:.1f} s, least {run['least']:.1f} s, {run['cpu']:.1f} s of CPU at a load of {load:.1f}"
+    )
+    each = run["cpu"] / run["requests"]
+    assert each < 2 * peer, f"{1000 * each:.1f} ms of CPU a request, the bare client {1000 * peer:.1f} ms"
 
 
 def test_killed_at_random_the_final_table_is_the_same(scale, tmp_path):

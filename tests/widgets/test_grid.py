@@ -264,7 +264,12 @@ def test_request_and_reply_are_there_and_the_request_is_the_one_that_was_sent(st
     [seen] = page.ask("judge", id=row["id"])["judges"]
     for order in seen["orders"]:
         if rules.get("mode") == "pointwise":
-            assert order["request"] is None and order["reply"] is None  # made from two others
+            roles = [message["role"] for message in order["request"]]  # of the two calls it rests on
+            assert roles == ["system (A)", "user (A)", "system (B)", "user (B)"], roles
+            for letter, message in zip("ab", order["request"][1::2]):
+                assert text(row, letter)[:10] in message["content"]
+            assert order["reply"].startswith("A: {") and "\n\nB: {" in order["reply"]
+            assert order["facts"]["tokens_in"] == 2000 and order["facts"]["served_by"] == "fake-judge"
             continue
         system, user = order["request"]
         assert (
