@@ -259,7 +259,7 @@ class ComparisonGrid(anywidget.AnyWidget):
         try:
             self._filter.set(content["text"])
         except SftkitError as error:
-            return {**self._filter.told(), "text": content["text"], "error": str(error)}
+            return {**self._filter.told(), "text": content["text"], "fault": str(error)}
         return self._filter.told()
 
     def _on_progress(self, content: Message) -> None:

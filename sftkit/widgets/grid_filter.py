@@ -34,7 +34,7 @@ class GridFilter:
     def told(self) -> dict[str, Any]:
         """For the page: a Filtered of protocol.ts."""
         rows = None if self.rows is None else sorted(self.rows)
-        return {"text": self.text, "rows": rows, "error": None}
+        return {"text": self.text, "rows": rows, "fault": None}
 
 
 def columns(rows: pd.DataFrame, disagreement: list[bool] | None) -> pd.DataFrame:

@@ -27,14 +27,21 @@ export function labelled(labels: Record<string, string>): Label {
     (labels[key] ?? key).replace(/\{(\w+)\}/g, (whole, name: string) => String(values[name] ?? whole));
 }
 
-/** Seconds of attention: time between two signs of life counts up to half a minute, more than that is a pause. */
+/**
+ * Seconds of attention: time between two signs of life counts up to half a minute, more than that is a pause; and none of
+ * it while the page is out of sight.
+ */
 export class Attention {
   private last = Date.now();
   private sum = 0;
 
+  constructor() {
+    document.addEventListener("visibilitychange", this.seen);
+  }
+
   alive = (): void => {
     const now = Date.now();
-    this.sum += Math.min(now - this.last, 30_000);
+    if (!document.hidden) this.sum += Math.min(now - this.last, 30_000);
     this.last = now;
   };
 
@@ -47,4 +54,15 @@ export class Attention {
     this.alive();
     return Math.round(this.sum / 100) / 10;
   }
+
+  close(): void {
+    document.removeEventListener("visibilitychange", this.seen);
+  }
+
+  /** The page went out of sight, so that the time until now counts, or came back, so that it does not. */
+  private readonly seen = (): void => {
+    const now = Date.now();
+    if (document.hidden) this.sum += Math.min(now - this.last, 30_000);
+    this.last = now;
+  };
 }

@@ -1,62 +1,80 @@
 // The comparison grid, browser half: sftkit/widgets/grid.py is the kernel half and speaks protocol.ts with it.
-// anywidget calls `render` for every view. No model's name ever reaches this page.
+// anywidget calls `render` for every view. No model's name reaches this page before it is revealed.
 
 import { Dock } from "./dock";
-import { detail, type Judges, type Look } from "./detail";
-import { Attention, h, labelled, type Label } from "./dom";
+import { detail, type Look } from "./detail";
+import { Attention, labelled, type Label } from "./dom";
+import { FilterBar } from "./filter";
+import { fill } from "./full";
+import { Judging } from "./judging";
 import { command, type Command } from "./keys";
 import { List } from "./list";
 import { Outbox } from "./outbox";
-import { allDone, Bar, keyCard, message, type Saving } from "./panels";
-import { Kernel, NO_OPINION, type Comparison, type JudgeVerdict, type Model, type Opinion, type Saved, type Setup, type Side, type Verdict, Unreachable } from "./protocol";
-import { GridState, withScore } from "./state";
+import { allDone, Bar, message, type Saving } from "./panels";
+import { fromSource, Parts } from "./parts";
+import { hidePicture } from "./picture";
+import { Kernel, NO_OPINION, Unreachable, type Filtered, type Model, type Opinion, type Saved, type Setup, type Side } from "./protocol";
+import { Shell } from "./shell";
+import { GridState, isComplete, same, withRank, withScore, withTag, withVerdict } from "./state";
+import { Team, type Told } from "./team";
 
 const PATIENCE_MS = 1500; // after which a vote without an answer is called unsaved
+const LOST_MS = 8000; // and after which the kernel is said not to answer
+const REPEATED = ["mark", "go", "scroll"]; // what a key that is held down does again and again
 
 class Grid {
   private readonly kernel: Kernel;
   private readonly label: Label;
-  private readonly root: HTMLElement;
-  private readonly body = h("div", { class: "body" });
-  private readonly errors = h("div", { class: "errors", role: "alert" });
+  private readonly shell: Shell;
+  private readonly body: HTMLElement;
   private readonly look: Look = { view: "markdown", diff: ["a", "b"], reference: true, full: false, dense: false };
   private readonly attention = new Attention();
+  private readonly parts: Parts;
+  private readonly judging: Judging;
   private state!: GridState;
   private list!: List;
   private dock!: Dock;
   private bar!: Bar;
+  private filter!: FilterBar;
   private outbox!: Outbox;
-  private card: HTMLElement | null = null;
+  private team: Team | null = null;
+  private project = false; // what comes next is the kernel's to say
+  private revealed = false;
+  private gone = false; // the kernel was restarted, and does not know this widget
   private advanceFrom: number | null = null; // the row whose first verdict is on its way to the disk
-  private readonly seen = new Map<number, JudgeVerdict[]>(); // what judges said, by row; of voted rows only
-  private readonly asking = new Set<number>();
-  private judged: number | null = null; // the row voted on last, when there is a judge's verdict on it
-  private reviewing = false; // all are rated, and the rater wants to see them
+  private mine: number | null = null; // the row that the kernel gave this rater last
+  private finished = false; // nothing is left to rate
+  private reviewing = false; // and the rater wants to see the rows all the same
   private ticker = 0;
+  private showPicture = (): void => {}; // of a notebook without a kernel
 
   constructor(model: Model, element: HTMLElement) {
     this.label = labelled(model.get("_labels") as Record<string, string>);
-    this.kernel = new Kernel(model, (saved) => this.state && this.receive(saved));
-    this.root = h(
-      "div",
-      // JupyterLab's own shortcuts (a, b, m, x, …) act on the cell: they must not see what is typed here
-      { class: "sftkit-grid", tabindex: 0, "data-lm-suppress-shortcuts": "true", role: "region", "aria-label": this.label("grid.table") },
-      this.body,
-      this.errors,
-    );
-    this.root.addEventListener("keydown", this.keydown);
-    this.root.addEventListener("pointermove", this.attention.alive);
-    // after a click with the mouse the keys are the grid's again: Enter must not press the same button once more
-    this.root.addEventListener("click", (event) => {
-      this.inSight();
-      if (event.detail > 0 && (event.target as Element).closest("button")) this.root.focus({ preventScroll: true });
+    this.shell = new Shell(element, this.label);
+    this.body = this.shell.body;
+    this.kernel = new Kernel(model, {
+      saved: (saved) => this.state && this.receive(saved),
+      filtered: (filter) => this.state && (this.filter.show(filter), this.filtered(filter)),
+      revealed: () => this.state && void this.showNames(),
+      gone: () => this.cut(true),
+      back: () => this.cut(false),
     });
-    element.append(this.root);
+    this.parts = new Parts(async (name) => fromSource((await this.kernel.ask({ kind: "part", name })).source));
+    this.judging = new Judging(
+      (id) => this.kernel.ask({ kind: "judge", id }),
+      (row) => row === this.state.focus && this.redraw(),
+      (error) => this.fail(error),
+    );
+    this.shell.root.addEventListener("keydown", this.keydown);
+    this.shell.root.addEventListener("pointermove", this.attention.alive);
     void this.open();
   }
 
   close(): void {
     clearInterval(this.ticker);
+    this.team?.close();
+    this.showPicture();
+    this.attention.close();
     this.outbox?.close();
     this.list?.close();
     this.kernel.close();
@@ -75,38 +93,48 @@ class Grid {
   }
 
   private start(setup: Setup): void {
-    this.state = new GridState(setup.states, setup.dimensions, setup.columns);
+    this.state = new GridState(setup.states, setup.dimensions, setup.columns, setup.order);
     if (this.state.total === 0) return this.body.replaceChildren(message(this.label("grid.nothing")));
-    const ask = this.kernel;
-    this.list = new List(
-      this.state,
-      this.label,
-      (from, to) => ask.ask({ kind: "rows", from, to }),
-      (row) => this.go(row),
-    );
-    this.dock = new Dock(this.state, this.label, {
-      verdict: (verdict) => this.verdict(verdict),
+    this.showPicture = hidePicture(setup.grid);
+    this.project = setup.project !== null;
+    this.revealed = setup.revealed;
+    this.build(setup);
+    this.ticker = setInterval(() => this.outbox.size && this.update(), 500) as unknown as number;
+    this.state.kept = setup.filter.rows;
+    this.filter.offer(setup.filterable);
+    this.filter.show(setup.filter);
+    this.list.only(setup.filter.rows);
+    if (this.project) {
+      const inSight = () => this.body.isConnected && this.body.clientHeight > 0;
+      this.team = new Team(inSight, () => this.kernel.ask({ kind: "progress" }), (told) => this.others(told));
+      void this.next(null);
+    } else this.go(this.state.nextUnrated(null) ?? this.state.kept?.[0] ?? 0);
+  }
+
+  private build(setup: Setup): void {
+    const { kernel, state, label } = this;
+    this.list = new List(state, label, (from, to) => kernel.ask({ kind: "rows", from, to }), (row) => this.go(row));
+    this.dock = new Dock(state, setup.tags, label, {
+      verdict: (verdict) => this.change(withVerdict(state.opinion, verdict)),
+      place: (side, rank) => this.place(side, rank),
+      tie: () => this.run({ do: "tying" }),
       score: (dimension, side, value) => this.score(dimension, side, value),
-      note: (text) => this.change({ ...this.state.opinion, note: text }, false),
+      note: (note) => this.change({ ...state.opinion, note }),
+      tag: (tag, there) => this.change(withTag(state.opinion, tag, there)),
+      flag: () => this.change({ ...state.opinion, flag: !state.opinion.flag }),
+      skip: (reason) => this.change({ ...state.opinion, verdict: "skipped", reason }),
     });
-    const run = (command: Command) => () => this.run(command);
-    this.bar = new Bar(this.state, this.label, {
-      unrated: run({ do: "unrated" }),
-      undo: run({ do: "undo" }),
-      redo: run({ do: "redo" }),
-      raw: run({ do: "raw" }),
-      judge: run({ do: "judge" }),
-      card: run({ do: "card" }),
-    });
+    const names = ["unrated", "undo", "redo", "raw", "full", "dense", "filter", "judge", "card"] as const;
+    const actions = Object.fromEntries(names.map((name) => [name, () => this.run({ do: name })]));
+    this.bar = new Bar(state, label, actions as Record<(typeof names)[number], () => void>);
+    this.filter = new FilterBar(label, (text) => kernel.ask({ kind: "filter", text }), (filter) => this.filtered(filter));
     this.outbox = new Outbox(
       setup.grid,
-      (vote) => ask.ask({ kind: "vote", ...vote }),
+      (vote) => kernel.ask({ kind: "vote", ...vote }),
       (saved, vote) => this.acknowledged(saved, vote.opinion),
       (error) => this.fail(error),
       () => this.update(),
     );
-    this.ticker = setInterval(() => this.outbox.size && this.update(), 500) as unknown as number;
-    this.go(this.state.focus);
   }
 
   /** Bring a row into focus; its text is fetched when it is not here yet. */
@@ -114,12 +142,48 @@ class Grid {
     this.outbox.flush();
     this.attention.reset();
     this.advanceFrom = null;
+    this.dock.closeSkip();
     this.state.go(row);
     this.layOut();
     void this.fetch(this.state.focus).then(() => {
       const next = this.state.nextUnrated(this.state.focus);
       if (next !== null) void this.fetch(next); // so that it is there when the vote is cast
     });
+    if (this.project && row !== this.mine) void this.hold(this.state.focus);
+  }
+
+  /** On to the row that is to be rated after this one; in a project the kernel leases it to this rater first. */
+  private async next(row: number | null): Promise<void> {
+    try {
+      const next = this.project ? (await this.kernel.ask({ kind: "next", row: row ?? -1 })).row : this.state.nextUnrated(row);
+      this.follow(next);
+    } catch (error) {
+      this.fail(error);
+    }
+  }
+
+  private follow(next: number | null): void {
+    const unsaved = next !== null && ![".", "o", "x"].includes(this.state.states[next]!); // rated here, not on disk yet
+    const row = unsaved ? this.state.nextUnrated(next) : next;
+    this.finished = row === null;
+    if (row === null) return this.layOut();
+    this.mine = row === next ? row : null;
+    this.reviewing = false;
+    this.go(row);
+  }
+
+  /** Take the open row for this rater, in a project; it is closed when others have it. */
+  private async hold(row: number): Promise<void> {
+    try {
+      const { closed } = await this.kernel.ask({ kind: "hold", row });
+      await this.fetch(row);
+      const comparison = this.state.comparisons.get(row);
+      if (!comparison || comparison.closed === closed) return;
+      comparison.closed = closed;
+      if (row === this.state.focus) this.redraw();
+    } catch (error) {
+      this.fail(error);
+    }
   }
 
   private async fetch(row: number): Promise<void> {
@@ -135,18 +199,24 @@ class Grid {
   }
 
   private layOut(): void {
-    if (this.state.nextUnrated(-1) === null && !this.reviewing) {
-      const panel = allDone(this.state, this.label, () => {
-        this.reviewing = true;
-        this.layOut();
-        this.root.focus({ preventScroll: true });
+    const done = this.project ? this.finished : this.state.nextUnrated(null) === null;
+    if (done && !this.reviewing && this.state.kept?.length !== 0) {
+      const panel = allDone(this.state, this.label, this.revealed, {
+        back: () => this.review(this.state.focus),
+        unfilter: () => this.filter.clear(),
+        reveal: async () => void (await this.kernel.ask({ kind: "reveal" }).catch((error) => this.fail(error))),
       });
-      this.body.replaceChildren(this.bar.element, panel);
+      this.body.replaceChildren(this.bar.element, this.filter.element, panel);
       return this.update();
     }
-    if (!this.tableShown) this.body.replaceChildren(this.bar.element, this.list.element, this.dock.element);
+    if (!this.tableShown) this.body.replaceChildren(this.bar.element, this.filter.element, this.list.element, this.dock.element);
     this.list.show(this.detail());
     this.update();
+  }
+
+  private review(row: number): void {
+    this.reviewing = true;
+    this.go(row);
   }
 
   private get tableShown(): boolean {
@@ -154,44 +224,32 @@ class Grid {
   }
 
   private detail(): HTMLElement {
-    const { current } = this.state;
+    const { current, dimensions } = this.state;
     if (!current) return message(this.label("grid.loading"));
-    const judges: Judges = { of: (comparison) => this.judgesOf(comparison), dimensions: this.state.dimensions };
-    return detail(current, this.look, judges, this.label, (look) => Object.assign(this.look, look));
+    const judges = { of: this.judging.of.bind(this.judging), dimensions };
+    return detail(current, this.look, judges, this.label, (look) => this.changeLook(look, false), this.parts);
   }
 
-  /** What judges said of a comparison with a vote; it is fetched, and drawn, when it is not here yet. */
-  private judgesOf({ row, id }: Comparison): JudgeVerdict[] | undefined {
-    if (!this.seen.has(row) && !this.asking.has(row)) {
-      this.asking.add(row);
-      this.kernel.ask({ kind: "judge", id }).then(
-        ({ judges }) => {
-          this.asking.delete(row);
-          this.seen.set(row, judges);
-          if (row === this.state.focus) this.redraw();
-        },
-        (error) => {
-          this.asking.delete(row);
-          this.fail(error);
-        },
-      );
-    }
-    return this.seen.get(row);
+  private changeLook(look: Partial<Look>, redraw = true): void {
+    Object.assign(this.look, look);
+    fill(this.shell.root, this.look.full);
+    this.list.arrange(this.look);
+    if (redraw && this.tableShown) this.list.show(this.detail());
+    this.update();
   }
 
   /** To the verdict: of the open row if it has one, else of the row voted on last. */
   private showJudge(): void {
     const { current } = this.state;
-    if (this.judged !== null && !(this.tableShown && current?.judged && current.opinion.verdict)) {
-      this.reviewing = true;
-      this.go(this.judged);
-    }
+    const here = this.tableShown && current?.judged;
+    if (this.judging.newest !== null && !here) this.review(this.judging.newest);
     this.body.querySelector(".judges")?.scrollIntoView({ block: "nearest" });
   }
 
   private update(): void {
-    const saving: Saving = !this.outbox?.size ? "saved" : this.outbox.waited > PATIENCE_MS ? "waiting" : "saving";
-    this.bar.update(this.look.view === "raw", saving, this.outbox?.size ?? 0, this.judged);
+    const { size, waited } = this.outbox;
+    const late: Saving = waited > LOST_MS ? "lost" : waited > PATIENCE_MS ? "waiting" : "saving";
+    this.bar.update(this.look, this.gone ? "gone" : size ? late : "saved", size, this.judging.newest);
     this.dock.update();
   }
 
@@ -200,111 +258,164 @@ class Grid {
     this.update();
   }
 
-  private verdict(verdict: Verdict): void {
-    const first = this.state.opinion.verdict === null;
-    this.change({ ...this.state.opinion, verdict }, true);
-    if (first) this.advanceFrom = this.state.focus;
+  private place(side: Side, rank?: number | null): void {
+    const { opinion, places, tying } = this.state;
+    this.change(withRank(opinion, side, places, rank, tying));
+    this.state.tying = false;
+    this.dock.update();
   }
 
   private score(dimension: number, side: Side, value: number | null): void {
     const { name } = this.state.dimensions[dimension]!;
     this.state.mark = { dimension, side };
-    this.change(withScore(this.state.opinion, name, side, value), false);
+    this.change(withScore(this.state.opinion, name, side, value));
     if (value !== null) this.state.advanceMark();
     this.update();
   }
 
-  private change(opinion: Opinion, now: boolean): void {
-    const verdict = this.state.opinion.verdict;
-    if (!this.state.change(opinion)) return;
-    this.save(this.state.focus, now);
-    if (opinion.verdict !== verdict) this.redraw();
+  /** A first verdict, ranking or skip opens the next row, once it is on disk. */
+  private change(opinion: Opinion): void {
+    const { focus, opinion: before, places, current } = this.state;
+    if (current?.closed || !this.state.change(opinion)) return;
+    const complete = isComplete(opinion, places.length);
+    if (!complete) this.advanceFrom = null;
+    else if (!isComplete(before, places.length)) this.advanceFrom = focus;
+    const decided = opinion.verdict !== before.verdict || !same({ ...before, ranking: opinion.ranking }, before);
+    this.save(focus, decided && (complete || isComplete(before, places.length)));
+    if (decided) this.redraw();
+    else this.update();
   }
 
   private save(row: number, now: boolean): void {
     const comparison = this.state.comparisons.get(row);
     if (!comparison) return;
     const { id, opinion, rating } = comparison;
-    this.outbox.put({ id, opinion, base: rating, seconds: this.attention.seconds }, now);
+    this.outbox.put({ id, opinion, base: rating, seconds: this.attention.seconds, next: this.project && this.advanceFrom === row }, now);
+  }
+
+  private isUnsaved(row: number): boolean {
+    const id = this.state.comparisons.get(row)?.id;
+    return id !== undefined && this.outbox.opinion(id) !== undefined;
   }
 
   private step(row: number | null): void {
     if (row === null) return;
     this.advanceFrom = null;
+    this.finished = false;
     this.save(row, true);
     this.layOut();
   }
 
-  /** The store has it. The first verdict on a row opens the next one, and only now: nothing unsaved is left behind. */
+  /** The store has it. Only now the next row is opened: nothing unsaved is left behind. */
   private acknowledged(saved: Saved, sent: Opinion): void {
-    this.errors.replaceChildren();
+    if (!this.gone) this.shell.calm();
     this.receive(saved);
     if (saved.stale) this.fail(this.label("grid.stale", { row: saved.row + 1 }));
-    if (saved.row !== this.advanceFrom || saved.row !== this.state.focus || !sent.verdict) return;
-    const next = this.state.nextUnrated(saved.row);
+    if (saved.row !== this.advanceFrom || saved.row !== this.state.focus || !isComplete(sent, this.state.places.length)) return;
     this.advanceFrom = null;
-    if (next === null) this.layOut();
-    else this.go(next);
+    this.follow(this.project ? saved.next : this.state.nextUnrated(saved.row));
   }
 
   private receive(saved: Saved): void {
     const comparison = this.state.comparisons.get(saved.row);
-    if (comparison) {
-      comparison.rating = saved.rating;
-      comparison.judged = saved.judged;
-    }
-    if (!saved.judged) this.seen.delete(saved.row); // a vote taken back hides them again
-    this.judged = saved.judged ? saved.row : this.judged === saved.row ? null : this.judged;
+    if (comparison) Object.assign(comparison, { rating: saved.rating, judged: saved.judged });
+    this.judging.saved(saved);
     if (comparison && this.outbox.opinion(comparison.id)) return; // a newer one is under way
     const known = comparison?.opinion ?? NO_OPINION;
     this.state.set(saved.row, saved.opinion);
-    const fresh = known.verdict !== saved.opinion.verdict || saved.judged > 0;
+    const fresh = !same(known, saved.opinion) || saved.judged > 0;
     if (saved.row === this.state.focus && this.advanceFrom !== saved.row && fresh) this.redraw();
     else this.update();
     if (this.tableShown) this.list.render();
   }
 
+  private others({ all, states }: Told): void {
+    if (all) this.bar.others(all);
+    if (this.state.refresh(states, (row) => this.isUnsaved(row)) && this.tableShown) this.list.render();
+  }
+
+  private filtered({ rows }: Filtered): void {
+    this.state.kept = rows;
+    this.list.only(rows);
+    const next = this.state.nextUnrated(null);
+    this.reviewing = next === null;
+    this.finished = false;
+    const inside = !rows || rows.includes(this.state.focus);
+    this.go(inside ? this.state.focus : (next ?? rows[0] ?? this.state.focus));
+  }
+
+  private async showNames(): Promise<void> {
+    this.revealed = true;
+    this.state.comparisons.clear();
+    try {
+      this.filter.offer((await this.kernel.ask({ kind: "hello" })).filterable);
+    } catch (error) {
+      this.fail(error);
+    }
+    this.review(this.state.focus);
+  }
+
+  /** The kernel was restarted: what is not saved waits in the browser for the cell to be run again. */
+  private cut(gone: boolean): void {
+    this.gone = gone;
+    if (gone) this.shell.warn(this.label("grid.gone_why"));
+    else this.shell.calm();
+    if (!gone) this.outbox?.resend();
+    if (this.outbox) this.update();
+  }
+
   private fail(error: unknown): void {
+    if (this.gone) return;
     const known = error instanceof Unreachable ? this.label("grid.no_kernel") : null;
-    const text = known ?? (error instanceof Error ? error.message : String(error));
-    const close = h("button", { type: "button", "aria-label": this.label("grid.close"), onclick: () => this.errors.replaceChildren() }, "×");
-    this.errors.replaceChildren(h("span", {}, text), close);
+    this.shell.fail(known ?? (error instanceof Error ? error.message : String(error)));
   }
 
   private readonly keydown = (event: KeyboardEvent): void => {
     event.stopPropagation();
     this.attention.alive();
     const target = event.target as HTMLElement;
-    if (target.closest("textarea, input")) {
-      if (event.key === "Escape" || (event.key === "Enter" && (event.ctrlKey || event.metaKey))) this.leaveNote();
+    if (target.closest("textarea, input, select")) {
+      if (event.key === "Escape" || (event.key === "Enter" && (event.ctrlKey || event.metaKey))) this.leaveField();
       return;
     }
     if ((event.key === "Enter" || event.key === " ") && target.closest("button, summary, a")) return; // it is pressed
-    const wanted = this.state?.total ? command(event) : null;
-    if (!wanted || (this.card && wanted.do !== "card" && wanted.do !== "close")) return;
+    const wanted = this.state?.total ? command(event, this.state.places) : null;
+    if (!wanted || (this.shell.showsCard && wanted.do !== "card" && wanted.do !== "close")) return;
     event.preventDefault();
-    this.inSight();
-    if (!event.repeat || wanted.do === "mark" || wanted.do === "go" || wanted.do === "scroll") this.run(wanted);
+    this.shell.inSight();
+    if (!event.repeat || REPEATED.includes(wanted.do)) this.run(wanted);
   };
 
   private run(wanted: Command): void {
-    const { state } = this;
+    const { state, look } = this;
+    const here = this.tableShown && state.current && !state.current.closed;
     switch (wanted.do) {
       case "verdict":
-        return this.tableShown && state.current ? this.verdict(wanted.verdict) : undefined;
+        return here ? this.change(withVerdict(state.opinion, wanted.verdict)) : undefined;
+      case "place":
+        return here ? this.place(wanted.side) : undefined;
+      case "tying":
+        state.tying = !state.tying && Object.keys(state.opinion.ranking).length > 0;
+        return this.dock.update();
       case "score":
-        return this.tableShown ? this.score(state.mark.dimension, state.mark.side, wanted.value) : undefined;
+        return here ? this.score(state.mark.dimension, state.mark.side, wanted.value) : undefined;
+      case "flag":
+        return here ? this.change({ ...state.opinion, flag: !state.opinion.flag }) : undefined;
+      case "skip":
+        return here ? this.dock.askReason() : undefined;
+      case "note":
+        return this.dock.note.focus();
+      case "tags":
+        return this.dock.tags.field.focus();
       case "mark":
         state.moveMark(wanted.dimensions, wanted.sides);
         return this.dock.update();
       case "go":
-        return this.go(state.focus + wanted.step);
+        return this.go(state.from(state.focus, wanted.step));
       case "unrated":
-        return this.go(state.nextUnrated(state.focus) ?? state.focus);
+        return void this.next(state.focus);
       case "scroll":
         return this.list.scrollBy(wanted.pages);
-      case "note":
-        return this.dock.note.focus();
       case "undo":
         return this.step(state.undo());
       case "redo":
@@ -312,38 +423,32 @@ class Grid {
       case "judge":
         return this.showJudge();
       case "raw":
-        this.look.view = this.look.view === "raw" ? "markdown" : "raw";
-        return this.redraw();
+      case "diff":
+        return this.changeLook({ view: look.view === wanted.do ? "markdown" : wanted.do });
       case "reference":
-        this.look.reference = !this.look.reference;
-        return this.redraw();
+      case "full":
+      case "dense":
+        return this.changeLook({ [wanted.do]: !look[wanted.do] });
+      case "filter":
+        return this.filter.focus();
       case "card":
-        return this.card ? this.hideCard() : this.showCard();
+        return this.shell.showsCard ? this.shell.hideCard() : this.shell.showCard(state.ranks);
       case "close":
-        return this.hideCard();
+        return this.closeOne();
     }
   }
 
-  /** Whoever rates sees the whole grid, the buttons at its foot included. */
-  private inSight(): void {
-    this.root.scrollIntoView({ block: "nearest" });
+  /** Esc: what lies on top goes first. */
+  private closeOne(): void {
+    if (this.shell.showsCard) this.shell.hideCard();
+    else if (this.dock.asksReason) this.dock.closeSkip();
+    else if (this.look.full) this.changeLook({ full: false });
+    else this.shell.focus();
   }
 
-  private leaveNote(): void {
-    this.outbox.flush();
-    this.root.focus({ preventScroll: true });
-  }
-
-  private showCard(): void {
-    this.card = keyCard(this.label, () => this.hideCard());
-    this.root.append(this.card);
-    this.card.querySelector("button")?.focus();
-  }
-
-  private hideCard(): void {
-    this.card?.remove();
-    this.card = null;
-    this.root.focus({ preventScroll: true });
+  private leaveField(): void {
+    this.outbox?.flush();
+    this.shell.focus();
   }
 }
 

@@ -11,17 +11,24 @@ export interface Model {
 /** No kernel is behind this view any more. */
 export class Unreachable extends Error {}
 
-/** Each question is answered by one message that carries its number. `unasked` gets all other messages. */
+/**
+ * Each question is answered by one message that carries its number. `unasked` gets all other messages; `gone` is called
+ * when JupyterLab cuts the widget off, because its kernel was restarted, and `back` with the first answer after that.
+ */
 export class Questions<Request extends object> {
   private readonly name = Math.random().toString(36).slice(2); // of this view: another one may show the same widget
   private readonly waiting = new Map<string, { done: (reply: any) => void; failed: (error: Error) => void }>();
   private count = 0;
+  private isCut = false;
 
   constructor(
     private readonly model: Model,
     private readonly unasked: (message: any) => void = () => {},
+    private readonly gone: () => void = () => {},
+    private readonly back: () => void = () => {},
   ) {
     model.on("msg:custom", this.receive);
+    model.on("comm_live_update", this.cut);
   }
 
   ask<Reply>(request: Request): Promise<Reply> {
@@ -38,10 +45,19 @@ export class Questions<Request extends object> {
 
   close(): void {
     this.model.off("msg:custom", this.receive);
+    this.model.off("comm_live_update", this.cut);
     this.waiting.clear();
   }
 
+  /** Set when the widget is cut off, and when it is taken up again: then it answers. */
+  private readonly cut = (): void => {
+    this.isCut = true;
+    this.gone();
+  };
+
   private readonly receive = (message: { ask?: string; error?: string }): void => {
+    if (this.isCut) this.back();
+    this.isCut = false;
     const question = this.waiting.get(message.ask ?? "");
     if (!question) return this.unasked(message);
     this.waiting.delete(message.ask ?? "");

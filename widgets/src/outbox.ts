@@ -57,6 +57,11 @@ export class Outbox {
     this.changed();
   }
 
+  /** Send all again at once: the kernel is back. */
+  resend(): void {
+    for (const id of this.entries.keys()) void this.deliver(id);
+  }
+
   /** Send what still waits for its burst to end, for instance before another comparison is shown. */
   flush(): void {
     for (const entry of this.entries.values()) if (!entry.sent) void this.deliver(entry.id);

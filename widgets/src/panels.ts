@@ -1,7 +1,9 @@
 // What stands around the table: the bar on top, the key card, and what is shown when there is nothing left to rate.
 
+import type { Look } from "./detail";
 import { h, type Label } from "./dom";
 import { CARD } from "./keys";
+import type { Progress } from "./protocol";
 import type { GridState } from "./state";
 
 export interface BarActions {
@@ -9,16 +11,21 @@ export interface BarActions {
   undo(): void;
   redo(): void;
   raw(): void;
+  full(): void;
+  dense(): void;
+  filter(): void;
   judge(): void;
   card(): void;
 }
 
-export type Saving = "saved" | "saving" | "waiting";
+/** How votes stand: "lost" is without a kernel for now, "gone" until the cell is run again. */
+export type Saving = "saved" | "saving" | "waiting" | "lost" | "gone";
 
 export class Bar {
   readonly element: HTMLElement;
   private readonly meter = h("progress", { max: 1, value: 0 });
   private readonly count = h("span", { class: "count" });
+  private readonly all = h("details", { class: "raters", hidden: true });
   private readonly saving = h("span", { class: "saving", role: "status" });
   private readonly buttons: Record<keyof BarActions, HTMLButtonElement>;
 
@@ -28,22 +35,26 @@ export class Bar {
     actions: BarActions,
   ) {
     const button = (name: keyof BarActions, key: string, text: string) =>
-      h("button", { type: "button", title: `${label(`grid.key.${name}`)} (${key})`, "aria-label": label(`grid.key.${name}`), onclick: actions[name] }, text);
+      h("button", { type: "button", class: `do-${name}`, title: `${label(`grid.key.${name}`)} (${key})`, "aria-label": label(`grid.key.${name}`), onclick: actions[name] }, text);
     this.buttons = {
       undo: button("undo", "U", "↶"),
       redo: button("redo", "Shift+U", "↷"),
       judge: button("judge", "V", ""),
+      filter: button("filter", "/", label("grid.filter")),
       raw: button("raw", "M", label("grid.raw")),
+      dense: button("dense", "L", label("grid.dense")),
+      full: button("full", "Z", label("grid.full")),
       unrated: button("unrated", "Enter", label("grid.next")),
       card: button("card", "?", "?"),
     };
-    const { undo, redo, judge, raw, unrated, card } = this.buttons;
     this.meter.setAttribute("aria-label", label("grid.progress"));
-    this.element = h("div", { class: "bar" }, this.meter, this.count, this.saving, h("span", { class: "gap" }), judge, undo, redo, raw, unrated, card);
+    this.element = h("div", { class: "bar" }, this.meter, this.count, this.all, this.saving, h("span", { class: "gap" }));
+    const { judge, undo, redo, filter, raw, dense, full, unrated, card } = this.buttons;
+    this.element.append(judge, undo, redo, filter, raw, dense, full, unrated, card);
   }
 
   /** judged: the row just voted on, where a judge's verdict can be looked at; null for none. */
-  update(raw: boolean, saving: Saving, unsaved: number, judged: number | null): void {
+  update(look: Look, saving: Saving, unsaved: number, judged: number | null): void {
     this.buttons.judge.hidden = judged === null;
     this.buttons.judge.textContent = judged === null ? "" : this.label("grid.judge_on", { row: judged + 1 });
     const { rated, total } = this.state;
@@ -55,12 +66,30 @@ export class Bar {
     if (this.saving.textContent !== text) this.saving.textContent = text;
     this.buttons.undo.disabled = !this.state.canUndo;
     this.buttons.redo.disabled = !this.state.canRedo;
-    this.buttons.raw.setAttribute("aria-pressed", String(raw));
+    this.press("raw", look.view === "raw");
+    this.press("dense", look.dense);
+    this.press("full", look.full);
+    this.press("filter", this.state.kept !== null);
+  }
+
+  /** How far all raters of the project are. */
+  others({ votes, needed, raters }: Progress): void {
+    const { label } = this;
+    this.all.hidden = false;
+    const head = h("tr", {}, ...["rater", "votes", "held", "seconds"].map((name) => h("th", { scope: "col" }, label(`grid.raters.${name}`))));
+    const rows = raters.map((one) => h("tr", {}, h("th", { scope: "row" }, one.rater), ...[one.votes, one.leased, one.seconds ?? "–"].map((value) => h("td", {}, String(value)))));
+    const table = h("table", {}, h("thead", {}, head), h("tbody", {}, ...rows));
+    this.all.replaceChildren(h("summary", { title: label("grid.raters") }, label("grid.all_count", { votes, needed })), table);
+  }
+
+  private press(name: keyof BarActions, pressed: boolean): void {
+    this.buttons[name].setAttribute("aria-pressed", String(pressed));
   }
 }
 
-export function keyCard(label: Label, close: () => void): HTMLElement {
-  const lines = CARD.flatMap(([keys, meaning]) => [
+/** ranks: whether more than two answers stand side by side. */
+export function keyCard(label: Label, ranks: boolean, close: () => void): HTMLElement {
+  const lines = CARD.filter(([, , where]) => where !== (ranks ? "pair" : "ranking")).flatMap(([keys, meaning]) => [
     h("dt", {}, ...keys.map((key) => (key === "…" ? key : h("kbd", {}, key)))),
     h("dd", {}, label(meaning)),
   ]);
@@ -72,21 +101,54 @@ export function keyCard(label: Label, close: () => void): HTMLElement {
       { class: "card", role: "dialog", "aria-modal": "true", "aria-label": label("grid.keys") },
       h("header", {}, h("strong", {}, label("grid.keys")), h("button", { type: "button", onclick: close }, label("grid.close"))),
       h("dl", {}, ...lines),
-      h("p", {}, label("grid.keys_note")),
+      h("p", {}, label(ranks ? "grid.keys_note_ranking" : "grid.keys_note")),
     ),
   );
 }
 
-export function allDone(state: GridState, label: Label, back: () => void): HTMLElement {
-  const counts = { a: state.count("a"), tie: state.count("t"), b: state.count("b") };
+export interface DoneActions {
+  back(): void; // to the table, to change a vote
+  unfilter(): void;
+  reveal(): Promise<void>;
+}
+
+/** Nothing is left to rate: of the rows that the filter keeps, of those that others leave, or at all. */
+export function allDone(state: GridState, label: Label, revealed: boolean, actions: DoneActions): HTMLElement {
+  const counts = { a: state.count("a"), tie: state.count("t"), b: state.count("b"), both_bad: state.count("n"), ranked: state.count("r"), skipped: state.count("s") };
+  const ranks = state.sides.length > 2;
+  const closed = state.count("x");
+  const title = state.kept ? label("grid.all_done_filter") : closed ? label("grid.all_done_for_now", { n: closed }) : label("grid.all_done", { n: state.total });
+  const button = (text: string, action: () => void) => h("button", { type: "button", onclick: action }, text);
   return h(
     "div",
     { class: "panel", role: "status" },
-    h("h3", {}, label("grid.all_done", { n: state.total })),
-    h("p", {}, label("grid.all_done_counts", counts)),
+    h("h3", {}, title),
+    h("p", {}, label(ranks ? "grid.all_done_ranked" : "grid.all_done_counts", counts)),
     h("p", { class: "quiet" }, label("grid.all_done_next")),
-    h("button", { type: "button", onclick: back }, label("grid.change_vote")),
+    h(
+      "div",
+      { class: "panel-buttons" },
+      state.kept ? button(label("grid.filter.clear"), actions.unfilter) : null,
+      button(label("grid.change_vote"), actions.back),
+      revealed || state.count(".", "o") ? null : revealButton(label, actions.reveal),
+    ),
   );
+}
+
+/** Asks twice: a name once seen cannot be forgotten. */
+function revealButton(label: Label, reveal: () => Promise<void>): HTMLElement {
+  const holder = h("span", { class: "reveal" });
+  const ask = h("button", { type: "button" }, label("grid.reveal"));
+  const no = h("button", { type: "button" }, label("grid.reveal.no"));
+  const yes = h("button", { type: "button", class: "danger" }, label("grid.reveal.yes"));
+  ask.addEventListener("click", () => {
+    holder.replaceChildren(h("span", {}, label("grid.reveal.sure")), no, yes);
+    no.focus();
+  });
+  no.addEventListener("click", () => holder.replaceChildren(ask));
+  yes.addEventListener("click", () => void reveal());
+  holder.append(ask);
+  return holder;
 }
 
 export function message(text: string): HTMLElement {

@@ -3,7 +3,7 @@
 
 /** Hide the pictures of that grid until what comes back is called. */
 export function hidePicture(grid: string): () => void {
-  if (!("replaceSync" in CSSStyleSheet.prototype)) return () => {};
+  if (!document.adoptedStyleSheets) return () => {};
   const sheet = new CSSStyleSheet(); // not a style element: the rating page's policy allows none
   const picture = `.sftkit-picture[data-grid="${grid.replace(/[^\w-]/g, "")}"]`;
   sheet.replaceSync(`${picture}, .jp-OutputArea-child:has(${picture}) { display: none; }`);

@@ -78,7 +78,7 @@ export interface Comparison {
 export interface Filtered {
   text: string;
   rows: number[] | null;
-  error: string | null; // what is wrong with the text; the filter before it stays
+  fault: string | null; // what is wrong with the text; the filter before it stays
 }
 
 /** One call of a judge, in the page's sides. */
@@ -120,27 +120,57 @@ export interface Vote {
   key: string; // unique, so that a vote can be sent again without being counted twice
   base: number; // id of the rating that the page knew
   restored: boolean; // kept in the browser since before a reload or restart
+  next: boolean; // the rater waits for the next row
+}
+
+/** How far all raters of a project are. */
+export interface Progress {
+  votes: number; // beyond the overlap they do not count
+  needed: number;
+  raters: { rater: string; votes: number; leased: number; seconds: number | null }[]; // seconds: the median of a vote
 }
 
 export type Request =
-  | { kind: "hello" }
+  | { kind: "hello" | "progress" | "reveal" }
   | { kind: "rows"; from: number; to: number }
-  | { kind: "row"; row: number }
+  | { kind: "row" | "hold" | "next"; row: number }
   | { kind: "judge"; id: string }
+  | { kind: "filter"; text: string }
+  | { kind: "part"; name: string }
   | ({ kind: "vote" } & Vote);
 
-/** What the grid asks, each with its answer; a vote that another view cast is told unasked. */
+/** What the kernel tells unasked: a vote that another view cast, or what Python's `grid.filter` and `grid.reveal` did. */
+export interface News {
+  saved(saved: Saved): void;
+  filtered(filter: Filtered): void;
+  revealed(): void;
+  gone(): void; // the kernel was restarted
+  back(): void;
+}
+
+/** What the grid asks, each with its answer. */
 export class Kernel {
   private readonly questions: Questions<Request>;
 
-  constructor(model: Model, savedElsewhere: (saved: Saved) => void) {
-    this.questions = new Questions(model, (message) => "state" in message && savedElsewhere(message as Saved));
+  constructor(model: Model, news: News) {
+    const tell = (message: object) => {
+      if ("state" in message) news.saved(message as Saved);
+      else if ("filter" in message) news.filtered(message.filter as Filtered);
+      else if ("revealed" in message) news.revealed();
+    };
+    this.questions = new Questions(model, tell, news.gone, news.back);
   }
 
   ask(request: { kind: "hello" }): Promise<Setup>;
   ask(request: { kind: "rows"; from: number; to: number }): Promise<{ rows: Preview[] }>;
   ask(request: { kind: "row"; row: number }): Promise<Comparison>;
+  ask(request: { kind: "next"; row: number }): Promise<{ row: number | null }>; // -1: from the start
+  ask(request: { kind: "hold"; row: number }): Promise<{ closed: string | null }>;
   ask(request: { kind: "judge"; id: string }): Promise<{ judges: JudgeVerdict[] }>;
+  ask(request: { kind: "filter"; text: string }): Promise<Filtered>;
+  ask(request: { kind: "progress" }): Promise<{ all: Progress | null; states: string }>;
+  ask(request: { kind: "reveal" }): Promise<object>;
+  ask(request: { kind: "part"; name: string }): Promise<{ source: string }>;
   ask(request: { kind: "vote" } & Vote): Promise<Saved>;
   ask(request: Request): Promise<unknown> {
     return this.questions.ask(request);

@@ -1,4 +1,4 @@
-// What the grid knows and what can happen to it, without a page: states, focus, opinions, undo and redo.
+// What the grid knows and what can happen to it, without a page: states, focus, filter, opinions, undo and redo.
 
 import { LETTERS, NO_OPINION, type Comparison, type Dimension, type Opinion, type Side, type State } from "./protocol";
 
@@ -16,21 +16,27 @@ export interface Mark {
 
 export class GridState {
   states: State[];
-  readonly sides: readonly Side[];
+  readonly sides: readonly Side[]; // of the widest row
   focus: number;
   mark: Mark = { dimension: 0, side: "a" };
+  tying = false; // the next answer that is ranked ties with the one before
+  kept: number[] | null = null; // rows that the filter keeps, from top to bottom; null for all
   readonly comparisons = new Map<number, Comparison>(); // those fetched so far, with the rater's present opinion
   private undone: Change[] = [];
   private done: Change[] = [];
+  private readonly turn: number[]; // place of each row in the order in which they are to be rated
 
   constructor(
     states: string,
     readonly dimensions: Dimension[],
     columns = 2,
+    private readonly order: number[] | null = null,
   ) {
     this.sides = LETTERS.slice(0, columns);
     this.states = [...states] as State[];
-    this.focus = Math.max(0, this.nextUnrated(-1) ?? 0);
+    this.turn = [];
+    order?.forEach((row, place) => (this.turn[row] = place));
+    this.focus = Math.max(0, this.nextUnrated(null) ?? 0);
   }
 
   get total(): number {
@@ -42,7 +48,7 @@ export class GridState {
   }
 
   get rated(): number {
-    return this.count("a", "t", "b");
+    return this.count("a", "t", "b", "n", "r");
   }
 
   get current(): Comparison | undefined {
@@ -53,11 +59,27 @@ export class GridState {
     return this.current?.opinion ?? NO_OPINION;
   }
 
-  /** The first comparison without a verdict after `row`, from the start again when there is none; null when all have. */
-  nextUnrated(row: number): number | null {
-    for (let step = 1; step <= this.total; step++) {
-      const at = (row + step) % this.total;
-      if (this.states[at] === "." || this.states[at] === "o") return at;
+  /** The answers of the open row; of the widest one while its text is on the way. */
+  get places(): readonly Side[] {
+    return this.current?.answers?.map(({ side }) => side) ?? this.sides;
+  }
+
+  /** Whether the open row is put in an order, as more than two answers are. */
+  get ranks(): boolean {
+    return this.places.length > 2;
+  }
+
+  /**
+   * The row to rate after `row`, in the order of the queue and from its start again when there is none behind; null when
+   * all that the filter keeps are rated, skipped or closed. From null: the first one.
+   */
+  nextUnrated(row: number | null): number | null {
+    const start = row === null ? 0 : (this.order ? (this.turn[row] ?? -1) : row) + 1;
+    const kept = this.kept && new Set(this.kept);
+    for (let step = 0; step < this.total; step++) {
+      const place = (start + step) % this.total;
+      const at = this.order ? this.order[place]! : place;
+      if ((this.states[at] === "." || this.states[at] === "o") && (!kept || kept.has(at))) return at;
     }
     return null;
   }
@@ -65,6 +87,16 @@ export class GridState {
   go(row: number): void {
     this.focus = Math.min(Math.max(row, 0), this.total - 1);
     this.mark = { dimension: 0, side: "a" };
+    this.tying = false;
+  }
+
+  /** The row `steps` further down among those that the filter keeps. */
+  from(row: number, steps: number): number {
+    if (!this.kept) return row + steps;
+    const here = this.kept.findIndex((kept) => kept >= row); // the focused row may be one that the filter drops
+    const place = here < 0 ? this.kept.length : here;
+    const onOne = this.kept[place] === row || steps <= 0 ? place + steps : place + steps - 1;
+    return this.kept[Math.min(Math.max(onOne, 0), this.kept.length - 1)] ?? row;
   }
 
   /** Give the focused comparison another opinion, as one step that can be undone. False when nothing changes. */
@@ -83,7 +115,15 @@ export class GridState {
   set(row: number, opinion: Opinion): void {
     const comparison = this.comparisons.get(row);
     if (comparison) comparison.opinion = opinion;
-    this.states[row] = stateOf(opinion);
+    this.states[row] = stateOf(opinion, comparison?.answers?.length ?? this.sides.length);
+  }
+
+  /** States as the kernel knows them now, but for the rows that `mine` says are under way from here. */
+  refresh(states: string, mine: (row: number) => boolean): boolean {
+    const before = this.states.join("");
+    if (states.length !== before.length || states === before) return false;
+    this.states = this.states.map((state, row) => (mine(row) ? state : (states[row] as State)));
+    return this.states.join("") !== before;
   }
 
   get canUndo(): boolean {
@@ -108,32 +148,40 @@ export class GridState {
     if (!change) return null;
     to.push(change);
     if (change.row !== this.focus) this.go(change.row);
+    this.tying = false;
     this.set(change.row, change[which]);
     return change.row;
   }
 
-  /** Move the mark by whole cells: across the two answers, down the dimensions. It stops at the edges. */
+  /** Move the mark by whole cells: across the answers, down the dimensions. It stops at the edges. */
   moveMark(dimensions: number, sides: number): void {
-    const last = this.dimensions.length - 1;
+    const within = (n: number, last: number) => Math.min(Math.max(n, 0), last);
     this.mark = {
-      dimension: Math.min(Math.max(this.mark.dimension + dimensions, 0), last),
-      side: sides < 0 ? "a" : sides > 0 ? "b" : this.mark.side,
+      dimension: within(this.mark.dimension + dimensions, this.dimensions.length - 1),
+      side: this.places[within(this.places.indexOf(this.mark.side) + sides, this.places.length - 1)]!,
     };
   }
 
-  /** The next cell to score: A, then B, then the next dimension. */
+  /** The next cell to score: A, then B and so on, then the next dimension. */
   advanceMark(): void {
-    if (this.mark.side === "a") this.mark = { ...this.mark, side: "b" };
+    const side = this.places[this.places.indexOf(this.mark.side) + 1];
+    if (side) this.mark = { ...this.mark, side };
     else if (this.mark.dimension < this.dimensions.length - 1)
-      this.mark = { dimension: this.mark.dimension + 1, side: "a" };
+      this.mark = { dimension: this.mark.dimension + 1, side: this.places[0]! };
   }
 }
 
 const OF_VERDICT = { a: "a", b: "b", tie: "t", both_bad: "n", skipped: "s" } as const;
 
-export function stateOf(opinion: Opinion): State {
+export function stateOf(opinion: Opinion, answers: number): State {
   if (opinion.verdict) return OF_VERDICT[opinion.verdict];
-  return opinion.note || Object.keys(opinion.scores).length ? "o" : ".";
+  if (answers > 2 && Object.keys(opinion.ranking).length >= answers) return "r";
+  return same(opinion, NO_OPINION) ? "." : "o";
+}
+
+/** Whether it needs nothing more: a verdict, a whole ranking, or a skip. */
+export function isComplete(opinion: Opinion, answers: number): boolean {
+  return ![".", "o"].includes(stateOf(opinion, answers));
 }
 
 /** The opinion with one score set, or taken away when `value` is null. */
@@ -145,12 +193,56 @@ export function withScore(opinion: Opinion, name: string, side: Side, value: num
   return { ...opinion, scores: Object.keys(pair).length ? { ...scores, [name]: pair } : scores };
 }
 
+/** The opinion with a verdict on the pair; a skip ends with it. */
+export function withVerdict(opinion: Opinion, verdict: Opinion["verdict"]): Opinion {
+  return { ...opinion, verdict, reason: null };
+}
+
+/**
+ * The opinion with `side` at the place `rank`, or next in line (beside the last one if `tying`), or, where it has a place
+ * already, without it. Once all have a place, the places are counted anew from 1 without a gap.
+ */
+export function withRank(opinion: Opinion, side: Side, sides: readonly Side[], rank?: number | null, tying = false): Opinion {
+  const ranking = { ...opinion.ranking };
+  const old = ranking[side];
+  delete ranking[side];
+  const taken = Object.values(ranking);
+  const last = Math.max(0, ...taken);
+  const free = last < sides.length ? last + 1 : sides.map((_, n) => n + 1).find((n) => !taken.includes(n))!;
+  const place = rank === undefined ? (old ? null : tying && last ? last : free) : rank;
+  const placed = place === null ? ranking : { ...ranking, [side]: place };
+  const skipped = opinion.verdict === "skipped" ? { verdict: null, reason: null } : {};
+  const whole = Object.keys(placed).length === sides.length;
+  const closeUp = place === null && hasNoGap(opinion.ranking); // the others move up; gaps made by hand stay
+  return { ...opinion, ...skipped, ranking: whole || closeUp ? dense(placed) : placed };
+}
+
+function hasNoGap(ranking: Opinion["ranking"]): boolean {
+  const ranks = Object.values(ranking);
+  return new Set(ranks).size === Math.max(0, ...ranks);
+}
+
+function dense(ranking: Opinion["ranking"]): Opinion["ranking"] {
+  const ranks = Object.entries(ranking) as [string, number][];
+  const steps = [...new Set(ranks.map(([, rank]) => rank))].sort((x, y) => x - y);
+  return Object.fromEntries(ranks.map(([side, rank]) => [side, steps.indexOf(rank) + 1]));
+}
+
+export function withTag(opinion: Opinion, tag: string, there: boolean): Opinion {
+  const clean = tag.trim().replace(/\s+/g, " ");
+  const others = opinion.tags.filter((known) => known !== clean);
+  return !clean || (there && others.length < opinion.tags.length) ? opinion : { ...opinion, tags: there ? [...others, clean] : others };
+}
+
 function onlyNote(x: Opinion, y: Opinion): boolean {
   return x.note !== y.note && same({ ...x, note: "" }, { ...y, note: "" });
 }
 
-function same(x: Opinion, y: Opinion): boolean {
+export function same(x: Opinion, y: Opinion): boolean {
   const names = new Set([...Object.keys(x.scores), ...Object.keys(y.scores)]);
   const scores = [...names].every((name) => LETTERS.every((s) => x.scores[name]?.[s] === y.scores[name]?.[s]));
-  return scores && x.verdict === y.verdict && x.note === y.note;
+  const ranks = LETTERS.every((side) => x.ranking[side] === y.ranking[side]);
+  const tags = x.tags.length === y.tags.length && x.tags.every((tag, n) => tag === y.tags[n]);
+  const plain = x.verdict === y.verdict && x.note === y.note && x.flag === y.flag && (x.reason ?? "") === (y.reason ?? "");
+  return scores && ranks && tags && plain;
 }

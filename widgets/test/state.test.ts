@@ -74,12 +74,12 @@ test("digits fill the table cell by cell", () => {
 test("a cleared score leaves nothing behind", () => {
   const scored = withScore(NO_OPINION, "safety", "b", 2);
   expect(withScore(scored, "safety", "b", null)).toEqual(NO_OPINION);
-  expect([stateOf(scored), stateOf(NO_OPINION), stateOf({ ...scored, verdict: "tie" })]).toEqual(["o", ".", "t"]);
+  expect([stateOf(scored, 2), stateOf(NO_OPINION, 2), stateOf({ ...scored, verdict: "tie" }, 2)]).toEqual(["o", ".", "t"]);
 });
 
 test("rows in sight, with a tall row open", () => {
-  expect(inSight(0, 740, 0, 0, 2000)).toEqual([0, 17]);
-  expect(inSight(74 * 1000, 740, 1000, 500, 2000)).toEqual([994, 1010]); // 500 px of the open row, then the next
-  expect(inSight(74 * 1999, 740, 1999, 500, 2000)).toEqual([1993, 2000]);
-  expect(inSight(74 * 100 + 400, 740, 100, 500, 2000)).toEqual([94, 115]); // inside of the open row
+  expect(inSight(0, 740, 0, 0, 2000, 74)).toEqual([0, 23]);
+  expect(inSight(74 * 1000, 740, 1000, 500, 2000, 74)).toEqual([988, 1016]); // 500 px of the open row, then the next
+  expect(inSight(74 * 1999, 740, 1999, 500, 2000, 74)).toEqual([1987, 2000]);
+  expect(inSight(74 * 100 + 400, 740, 100, 500, 2000, 74)).toEqual([88, 121]); // inside of the open row
 });

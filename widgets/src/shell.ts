@@ -1,0 +1,71 @@
+// The grid's outermost element: it keeps keys from JupyterLab, shows errors at its foot and the key card over all.
+
+import { h, type Label } from "./dom";
+import { keyCard } from "./panels";
+
+export class Shell {
+  readonly root: HTMLElement;
+  readonly body = h("div", { class: "body" });
+  private readonly errors = h("div", { class: "errors", role: "alert" });
+  private card: HTMLElement | null = null;
+
+  constructor(
+    element: HTMLElement,
+    private readonly label: Label,
+  ) {
+    this.root = h(
+      "div",
+      // JupyterLab's own shortcuts (a, b, m, x, …) act on the cell: they must not see what is typed here
+      { class: "sftkit-grid", tabindex: 0, "data-lm-suppress-shortcuts": "true", role: "region", "aria-label": label("grid.table") },
+      this.body,
+      this.errors,
+    );
+    // after a click with the mouse the keys are the grid's again: Enter must not press the same button once more
+    this.root.addEventListener("click", (event) => {
+      this.inSight();
+      const button = event.detail > 0 && (event.target as Element).closest("button");
+      if (button && !button.closest(".skip, .reveal")) this.focus();
+    });
+    element.append(this.root);
+  }
+
+  focus(): void {
+    this.root.focus({ preventScroll: true });
+  }
+
+  /** Whoever rates sees the whole grid, the buttons at its foot included. */
+  inSight(): void {
+    this.root.scrollIntoView({ block: "nearest" });
+  }
+
+  fail(text: string): void {
+    const close = h("button", { type: "button", "aria-label": this.label("grid.close"), onclick: () => this.calm() }, "×");
+    this.errors.replaceChildren(h("span", {}, text), close);
+  }
+
+  /** An error that stays until it is over. */
+  warn(text: string): void {
+    this.errors.replaceChildren(h("strong", {}, text));
+  }
+
+  calm(): void {
+    this.errors.replaceChildren();
+  }
+
+  get showsCard(): boolean {
+    return this.card !== null;
+  }
+
+  /** The key card, of rankings or of pairs. */
+  showCard(ranks: boolean): void {
+    this.card = keyCard(this.label, ranks, () => this.hideCard());
+    this.root.append(this.card);
+    this.card.querySelector("button")?.focus();
+  }
+
+  hideCard(): void {
+    this.card?.remove();
+    this.card = null;
+    this.focus();
+  }
+}
