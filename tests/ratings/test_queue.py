@@ -149,7 +149,7 @@ def test_the_sample_is_the_same_for_all_raters_comes_first_and_a_larger_budget_k
     chosen = [rows[row].id for row in queue.order[: len(queue.probability)]]
     assert set(chosen) == queue.probability.keys() and 30 <= len(chosen) <= 50
     assert queue.inclusion.keys() == {row.id for row in rows} and min(queue.inclusion.values()) > 0
-    assert sum(int(name[1:]) % 5 == 0 for name in chosen) >= 30  # flips
+    assert sum(int(name[1:]) % 5 == 0 for name in chosen) >= 24  # flips, of 40
     assert arrange(rows, said, "value", rater="human:bo", budget=40) == queue
     assert queue.probability.keys() < arrange(rows, said, "value", rater=ANA, budget=90).probability.keys()
     assert (
@@ -274,7 +274,7 @@ def test_the_frame_of_a_real_store_is_understood(tmp_path):
         for shown, said in zip("ab", ("a", second)):
             store.add(Rating(JUDGE, f"p{prompt}", "base", "tuned", said, shown_first=shown))
     queue = arrange(pairs(2), store.frame(), "value", rater=ANA, budget=1)
-    assert queue.inclusion["c1"] > 0.9 > 0.1 > queue.inclusion["c0"] > 0
+    assert queue.inclusion == {"c0": pytest.approx(0.15), "c1": pytest.approx(0.85)}
 
 
 def test_faults_are_named_at_once():
@@ -335,9 +335,8 @@ def test_flips_to_humans_first_lifts_the_labels_of_mt_bench_as_measured():
     by_chance = np.mean([accuracy("random", seed)[0] for seed in range(10)])
     assert by_chance == pytest.approx(0.726, abs=0.004)
     usual, flips = accuracy("value")
-    assert (
-        0.765 < usual < 0.777 and 0.87 < flips < 0.93
-    )  # a tenth goes to chance, so that estimates stay valid
+    # three tenths of the default go to chance, so that estimates stay valid
+    assert 0.755 < usual < 0.77 and 0.7 < flips < 0.8
 
 
 def test_flips_then_ties_of_mt_bench():
