@@ -80,7 +80,7 @@ class ComparisonGrid(anywidget.AnyWidget):
         checks: float = 0.0,
         filter: str = "",
     ):
-        check(answers, project, show_judge)
+        check(answers, project, show_judge, strategy)
         self.store, self.rater, self.show_judge, self._lang = store, human(rater), show_judge, lang
         self.project = store.project(project) if project is not None else None
         if self.project is not None:

@@ -9,16 +9,19 @@ from sftkit.errors import ConfigError, Fault
 from sftkit.generation.table import Generations
 from sftkit.ratings import DIMENSIONS, Dimension
 from sftkit.ratings.blind import ACROSS
+from sftkit.ratings.queue import STRATEGIES
 from sftkit.widgets.labels import label
 
 SHOW_JUDGE = ("after_vote", "never")
 
 
-def check(answers: Any, project: str | None, show_judge: str) -> None:
+def check(answers: Any, project: str | None, show_judge: str, strategy: str) -> None:
     """ConfigError with every fault at once."""
     faults = []
     if show_judge not in SHOW_JUDGE:
         faults.append(Fault("show_judge", f"{show_judge!r} is none of {', '.join(SHOW_JUDGE)}."))
+    if strategy not in STRATEGIES:
+        faults.append(Fault("strategy", f"{strategy!r} is none of {', '.join(STRATEGIES)}."))
     if answers is None and project is None:
         faults.append(Fault("answers", "are missing.", 'Give sk.Generations, or project="…" of the store.'))
     elif answers is not None and project is not None:
