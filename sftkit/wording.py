@@ -10,11 +10,16 @@ holds the two together). A value may be said itself: it is translated with the s
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
 from functools import cache
 from importlib import resources
 from pathlib import PurePath
 from typing import Any
+
+# What stands between the parts of `listed`, and what stands there in Chinese.
+_BETWEEN = {", ": "，", "; ": "；", " and ": " 和 "}
+_IN_A_ROW = re.compile("}(" + "|".join(_BETWEEN) + "){")
 
 
 class Said(str):
@@ -55,7 +60,8 @@ def in_language(words: str, lang: str) -> str:
     if lang == "en" or not isinstance(words, Said):
         return str(words)
     values = {name: in_language(value, lang) if isinstance(value, str) else value for name, value in words.values.items()}  # fmt: skip
-    return chinese().get(words.template, words.template).format_map(values)
+    template = chinese().get(words.template) or _IN_A_ROW.sub(lambda found: f"}}{_BETWEEN[found[1]]}{{", words.template)  # fmt: skip
+    return template.format_map(values).replace("。 ", "。")  # no blank between sentences
 
 
 @cache

@@ -62,7 +62,7 @@ def test_values_that_are_said_are_translated_too():
     assert words == "3 processes on 2 GPUs." and in_language(words, "zh") == "2 块 GPU 上要跑 3 个进程。"
     both = listed([words, "as it is {x}", say("Name each once.")], "; ")
     assert both == "3 processes on 2 GPUs.; as it is {x}; Name each once."
-    assert in_language(both, "zh") == "2 块 GPU 上要跑 3 个进程。; as it is {x}; 每块只写一次。"
+    assert in_language(both, "zh") == "2 块 GPU 上要跑 3 个进程。；as it is {x}；每块只写一次。"
     assert in_language(pickle.loads(pickle.dumps(both)), "zh") == in_language(both, "zh")
     assert in_language("a library's own words", "zh") == "a library's own words"
 
@@ -70,7 +70,7 @@ def test_values_that_are_said_are_translated_too():
 def test_an_error_keeps_where_it_was():
     error = DataError(say("holds no rows."), file="a{0}.jsonl", row=3)
     assert str(error) == "a{0}.jsonl, row 3: holds no rows."
-    assert in_language(said_of(error), "zh") == "a{0}.jsonl, 第 3 行：没有任何行。"
+    assert in_language(said_of(error), "zh") == "a{0}.jsonl，第 3 行：没有任何行。"
     assert said_of(ValueError("broken")) == "broken"
 
 

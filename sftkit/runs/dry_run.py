@@ -51,15 +51,22 @@ class DryRun:
     device: str
     processes: int
 
+    @property
+    def sizes(self) -> dict[str, str]:
+        """`used` and `total` memory and that of a `checkpoint`, as people say them."""
+        sizes = {"used": 1e6 * self.peak_memory_mb, "total": 1e6 * self.device_memory_mb, "checkpoint": self.checkpoint_bytes}  # fmt: skip
+        return {name: disk.size_words(size) for name, size in sizes.items()}
+
     def __str__(self) -> str:
+        sizes = self.sizes
         ranks = f"{self.processes} processes" if self.processes > 1 else "1 process"
         return "\n".join(
             [
                 f"device      {self.device}, {ranks}",
-                f"memory      {self.peak_memory_mb / 1e3:.2f} GB at most of {self.device_memory_mb / 1e3:.1f} GB",
+                f"memory      {sizes['used']} at most of {sizes['total']}",
                 f"step        {self.seconds_per_step:.3g} s, {self.tokens_per_second:,.0f} tokens a second",
                 f"training    {self.total_steps:,} steps, {self.tokens:,} tokens, about {_duration(self.seconds_total)}",
-                f"checkpoint  {self.checkpoint_bytes / 1e9:.3g} GB",
+                f"checkpoint  {sizes['checkpoint']}",
             ]
         )
 

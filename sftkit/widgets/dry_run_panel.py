@@ -131,10 +131,10 @@ class DryRunPanel(VBox):
         return f"<span class='sft-note sft-{level}' role='status'>{escape(words)}</span>"
 
     def _table(self, result: DryRun) -> str:
-        gb = {name: f"{value / 1e3:.3g}" for name, value in (("used", result.peak_memory_mb), ("total", result.device_memory_mb))}  # fmt: skip
+        sizes = result.sizes
         rows = {
-            "form.dry_device": f"{result.device} x {result.processes}",
-            "form.dry_memory": self._("form.dry_memory_of", **gb),
+            "form.dry_device": f"{result.device} × {result.processes}",
+            "form.dry_memory": self._("form.dry_memory_of", used=sizes["used"], total=sizes["total"]),
             "form.dry_step": self._(
                 "form.dry_step_is",
                 seconds=f"{result.seconds_per_step:.3g}",
@@ -146,7 +146,7 @@ class DryRunPanel(VBox):
                 tokens=f"{result.tokens:,}",
                 time=self._time(result.seconds_total),
             ),
-            "form.dry_checkpoint": f"{result.checkpoint_bytes / 1e9:.3g} GB",
+            "form.dry_checkpoint": sizes["checkpoint"],
         }
         cells = "".join(
             f"<dt>{escape(self._(key))}</dt><dd>{escape(words)}</dd>" for key, words in rows.items()

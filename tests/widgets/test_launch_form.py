@@ -400,7 +400,7 @@ def test_a_dry_run_shows_what_the_run_will_need(form, monkeypatch):
     monkeypatch.setattr(dry_run, "dry_run", lambda config, *rest, **more: asked.append(config) or RESULT)
     form._dry.click()
     page = form.rehearsal._page.value
-    assert asked == [form.config] and "1.5 of 16 GB" in page and "40 steps" in page and "2 minutes" in page
+    assert asked == [form.config] and "1.5 GB of 16 GB" in page and "40 steps" in page and "2 minutes" in page
     assert "2 GB" in page and "a &lt;b&gt; card" in page and not form._dry.disabled
     enter(form, max_len="64")
     assert "of other settings" in form.rehearsal._page.value
