@@ -49,16 +49,26 @@ def bradley_terry(votes: pd.DataFrame, ties: str = "half") -> pd.DataFrame:
     return _table(list(names), strength, covariance, told["prompt_id"].nunique(), votes_of, notes)
 
 
-def _half(a, b, y, k, prompts, prior) -> tuple[np.ndarray, np.ndarray]:
-    """Strengths and their covariance with ties as half wins."""
-    from scipy.sparse import csr_array
+def strengths(a: np.ndarray, b: np.ndarray, y: np.ndarray, k: int) -> np.ndarray:
+    """Strengths alone, of models 0..k-1; ties and other shares count in part; the weak prior where needed."""
+    prior = WEAK * np.eye(k) * any(_loose(a, b, y, k)) + 1.0
+    return _of_pairs(a, b, y, k, prior)[0]
 
+
+def _of_pairs(a, b, y, k, prior) -> tuple[np.ndarray, np.ndarray]:
     cell, pairs = pd.factorize(a.astype(np.int64) * k + b)
     n, won = np.bincount(cell), np.bincount(cell, weights=y)
     x = np.zeros((len(pairs), k))
     x[np.arange(len(pairs)), pairs // k] = 1
     x[np.arange(len(pairs)), pairs % k] -= 1
-    strength, hessian = fit(x, x.T @ won, n, precision=prior)
+    return fit(x, x.T @ won, n, precision=prior)
+
+
+def _half(a, b, y, k, prompts, prior) -> tuple[np.ndarray, np.ndarray]:
+    """Strengths and their covariance with ties as half wins."""
+    from scipy.sparse import csr_array
+
+    strength, hessian = _of_pairs(a, b, y, k, prior)
     rows = np.arange(len(y))
     votes = csr_array(
         (np.r_[np.ones(len(y)), -np.ones(len(y))], (np.r_[rows, rows], np.r_[a, b])), (len(y), k)
