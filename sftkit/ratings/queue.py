@@ -9,7 +9,7 @@ probability e + (1 - e) q: e = floor * budget / N is chance alone, and q follows
 long as the budget lasts, in proportion to the value (at most 1) in the tier in which it runs out, then 0. That is the rule
 of active inference, a share by usefulness mixed with a uniform one: Zrnic and Candès, "Active statistical inference", ICML
 2024. Every comparison can be chosen, so the mean of y / probability over the chosen ones, divided by N, estimates the mean
-of y over all without bias (Horvitz and Thompson, JASA 47 (1952) 663), and so do the judge's mean corrected by it.
+of y over all without bias (Horvitz and Thompson, JASA 47 (1952) 663), and so does the judge's mean corrected by it.
 
 Each comparison has one number for good, drawn from seed and id (Brewer, Early and Joyce 1972): it is chosen where that
 lies under its probability. So all raters share one sample, and a larger budget keeps all that a smaller one chose. The
@@ -81,21 +81,23 @@ def arrange(
     seed: int = 0,
     budget: int | None = None,
     floor: float = FLOOR,
+    project: str | None = None,
 ) -> Queue:
     """The comparisons of `rater` in the order of the strategy.
 
-    frame: `store.frame()`, of all raters. "unrated": as they come. "overlap": first what one other person has rated, so
-    that agreement can be measured, last what two or more have. "value", "random": a sample of about `budget` comparisons
-    (default: a quarter of them) as above, `floor` of it by chance alone. A repeat comes at least 10 rows after what it
-    repeats, or at the end where so many are not left; checks are strewn among the rest. ConfigError names a strategy,
-    budget or floor that cannot be.
+    frame: `store.frame()`, of all raters; `project` has only what was rated in it count as rated. "unrated": as they
+    come. "overlap": first what one other person has rated, so that agreement can be measured, last what two or more
+    have. "value", "random": a sample of about `budget` comparisons (default: a quarter of them) as above, `floor` of it
+    by chance alone. A repeat comes at least 10 rows after what it repeats, or at the end where so many are not left;
+    checks are strewn among the rest. ConfigError names a strategy, budget or floor that cannot be.
     """
     _check(strategy, budget, floor)
+    people = frame if project is None else frame[frame["project"].eq(project)]
     plain = [row for row, c in enumerate(comparisons) if not (c.repeat or c.check)]
-    done = _Done(frame, rater)
+    done = _Done(people, rater)
     if strategy in ("unrated", "overlap"):
         turn = (
-            _by_overlap([comparisons[row] for row in plain], frame, rater) if strategy == "overlap" else None
+            _by_overlap([comparisons[row] for row in plain], people, rater) if strategy == "overlap" else None
         )
         plain.sort(key=lambda row: turn[comparisons[row].id] if turn else 0)
         return Queue(_strewn(comparisons, plain, done, rater, seed))

@@ -42,8 +42,9 @@ class Line:
         if self._strategy == "unrated":
             return
         queue = arrange(
-            self._comparisons, self._store.frame(), self._strategy, rater=self._rater, seed=self._seed
-        )
+            self._comparisons, self._store.frame(), self._strategy, rater=self._rater, seed=self._seed,
+            project=None if self._project is None else self._project.name,
+        )  # fmt: skip
         self.order, self.probability, self.design = queue.order, queue.probability, queue.design
 
     def next(self, after: int, said: Mapping[int, Said], kept: Collection[int] | None) -> int | None:

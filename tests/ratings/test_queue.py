@@ -40,7 +40,9 @@ def frame(*ratings):
          "scores": {}, "shown_first": "a", "evidence": {}, "probability": None} | more
         for n, (rater, prompt, said, more) in enumerate((*r, {})[:4] for r in ratings)
     ]  # fmt: skip
-    names = "id rater prompt_id model_a model_b verdict scores shown_first evidence probability".split()
+    names = (
+        "id rater prompt_id model_a model_b verdict scores shown_first evidence probability project".split()
+    )
     found = pd.DataFrame(rows, columns=names)
     return found.assign(current=mark_current(found).astype(bool))
 
@@ -70,6 +72,13 @@ def test_overlap_comes_first_where_one_other_person_has_voted():
         ("human:cy", 4, "b", {"model_a": "tuned", "model_b": "base"}), (ANA, 4, "a"), ("human:bo", 5, "skipped"),
     )  # fmt: skip
     assert arrange(pairs(6), said, "overlap", rater=ANA).order == [3, 0, 2, 5, 1, 4]
+
+
+def test_in_a_project_only_its_own_ratings_count_as_rated():
+    said = frame((ANA, 0, "a", {"project": "one"}), (ANA, 1, "a"), ("human:bo", 2, "a", {"project": "two"}))
+    assert arrange(pairs(3), said, "unrated", rater=ANA, project="one").order == [1, 2, 0]
+    assert arrange(pairs(3), said, "overlap", rater=ANA, project="two").order == [2, 0, 1]
+    assert arrange(pairs(3), said, "overlap", rater=ANA).order == [2, 0, 1]
 
 
 def test_a_ranking_counts_once_every_pair_of_it_is_voted_on():
