@@ -17,8 +17,9 @@ from difflib import get_close_matches
 from functools import cached_property
 from typing import Any
 
-from sftkit.errors import ConfigError, Fault
+from sftkit.errors import ConfigError, Fault, RatingError
 from sftkit.ratings.dimensions import DIMENSIONS, Dimension
+from sftkit.ratings.rating import Rating
 
 VERSIONS = {"pairwise": 2, "pointwise": 1}
 WHEN = ("auto", "on", "off")
@@ -189,3 +190,10 @@ def _dimension_faults(protocol: Protocol) -> Iterator[Fault]:
         yield Fault("dimensions", "two have the same name.")
     if not names and protocol.mode == "pointwise":
         yield Fault("dimensions", "are needed: alone, an answer is judged by its scores.")
+    for (
+        name
+    ) in names:  # before anything is paid for: the store takes no score under what is nearly one of the six
+        try:
+            Rating("judge:", "p", "a", "b", "tie", scores={name: 3})
+        except RatingError as error:
+            yield from (Fault("dimensions", f"{name!r} {f.message}", f.fix) for f in error.faults)

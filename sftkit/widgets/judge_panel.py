@@ -46,8 +46,8 @@ class JudgeStyle(RunStyle):
 class JudgePanel(VBox):
     """Set up a judge, see what it takes, let it sit its exam, run it on `answers`, stop it, see how it fared.
 
-    store: where verdicts go and results come from. judge: what the fields begin with, and whose timeout, retries, prices
-    and dimensions are kept. lang: "en", "zh" or None for the language of `sk.set_language`.
+    store: where verdicts go and results come from. judge: what the fields begin with, and whose timeout, retries and
+    prices are kept. lang: "en", "zh" or None for the language of `sk.set_language`.
     `.judge` is the judge as entered (raises JudgeError or ConfigError), `.job` what is under way, `.seen` what is shown.
     """
 

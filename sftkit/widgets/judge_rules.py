@@ -9,16 +9,17 @@ from ipywidgets import HTML, Box, Checkbox, Dropdown, Text, VBox
 
 from sftkit.errors import Fault
 from sftkit.judging.protocol import Protocol
+from sftkit.widgets.judge_dimensions import DimensionsForm
 from sftkit.widgets.labels import label, table
 from sftkit.widgets.setting import as_text, from_text
 
 GROUPS = {
+    "score": ("dimensions",),
     "compare": ("mode", "both_orders", "tie_margin", "repeats", "extra_pairs"),
     "guard": "rules_first evidence shuffle_labels shuffle_dimensions safety_gate canaries mask_flagged".split(),
     "help": ("reference", "questions", "chain_of_thought"),
     "send": ("temperature", "seed", "logprobs"),
 }
-ELSEWHERE = ("dimensions",)  # edited in code: Judge(…, dimensions=[*DIMENSIONS, Dimension(…)])
 
 
 class Row(Box):
@@ -47,7 +48,6 @@ class RulesForm(VBox):
         self.rows = {
             name: self._row(name, default, choices, words)
             for name, default, choices, words in Protocol.fields()
-            if name not in ELSEWHERE
         }
         grouped = {name for names in GROUPS.values() for name in names}
         groups = {**GROUPS, "more": tuple(name for name in self.rows if name not in grouped)}
@@ -57,7 +57,9 @@ class RulesForm(VBox):
                 parts += [HTML(f"<h4>{escape(label(f'judge.group.{group}', lang))}</h4>"), *rows]
         super().__init__(parts)
 
-    def _row(self, name: str, default: Any, choices: tuple[str, ...], words: str) -> Row:
+    def _row(self, name: str, default: Any, choices: tuple[str, ...], words: str) -> Any:
+        if name == "dimensions":
+            return DimensionsForm(self._kept.dimensions, self._lang)
         value, about = getattr(self._kept, name), {"description": self._word(f"judge.rule.{name}", name)}
         if isinstance(default, bool):
             made: Any = Checkbox(value=value, indent=False, **about)

@@ -21,6 +21,26 @@ AGAIN = 'again = sk.JudgePanel(answers, store=store, judge=sk.Judge("fake-judge"
 GRID = 'grid = sk.ComparisonGrid(answers, store=store, rater="ana")\ngrid'
 
 
+def own_dimension(panel, page):
+    """Enter one by keyboard, put it second to last, untick another, and take both back."""
+    lines = panel.locator(".sft-dimension")
+    expect(lines).to_have_count(6)
+    panel.locator(".sft-dimensions .sft-fold-title").click()
+    panel.locator(".sft-dimensions .sft-fold input").first.click()
+    for words in ("Warmth", "Cold or curt.", "Neutral.", "Kind throughout.", "The answer sighs: 1.", "\n"):
+        page.keyboard.press("Enter") if words == "\n" else page.keyboard.type(words)
+        page.keyboard.press("Tab")
+    expect(lines).to_have_count(7)
+    expect(lines.last).to_contain_text("Warmth")
+    expect(lines.last).to_contain_text("5: Kind throughout.")
+    lines.last.locator("button:has(i.fa-arrow-up)").click()
+    expect(lines.nth(5)).to_contain_text("Warmth")
+    if folder := os.environ.get("SFTKIT_SHOTS"):
+        panel.locator(".sft-dimensions").screenshot(path=f"{folder}/judge_dimensions-{LANG}.png")
+    lines.nth(5).locator("button:has(i.fa-trash)").click()
+    expect(lines).to_have_count(6)
+
+
 def test_panel_exam_run_and_the_verdict_after_the_vote(notebook, page):
     page.set_viewport_size({"width": 1280, "height": 2000})
     notebook.write(MAKE, PANEL, AGAIN, GRID)
@@ -29,10 +49,11 @@ def test_panel_exam_run_and_the_verdict_after_the_vote(notebook, page):
     panel = notebook.area("panel = ").locator(".sft-judge")
     expect(panel.locator(".sft-figures")).to_be_visible()
     notebook.shot(f"judge_panel-{LANG}", panel)
-    panel.locator(".sft-fold-title").click()
+    panel.locator(".sft-fold-title").first.click()
     expect(panel.locator(".sft-fold .sft-row").first).to_be_visible()
+    own_dimension(panel, page)
     notebook.shot(f"judge_rules-{LANG}", panel)
-    panel.locator(".sft-fold-title").click()
+    panel.locator(".sft-fold-title").first.click()
     exam, run, stop = (
         panel.locator(f".sft-launch button:has(i.fa-{icon})") for icon in ("graduation-cap", "play", "stop")
     )

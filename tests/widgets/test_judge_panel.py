@@ -18,10 +18,9 @@ from sftkit.judging.exam_card import WORDS
 from sftkit.judging.fake_server import FakeJudgeServer
 from sftkit.judging.ledger import FAILURES
 from sftkit.judging.protocol import Protocol
-from sftkit.ratings import RatingStore
+from sftkit.ratings import DIMENSIONS, RatingStore
 from sftkit.widgets import judge_job, labels
 from sftkit.widgets.judge_panel import JudgePanel
-from sftkit.widgets.judge_rules import ELSEWHERE
 
 
 def answers(n=6, names=("base", "tuned")):
@@ -64,7 +63,7 @@ def page(panel):
 
 def test_every_rule_of_a_judge_has_its_switch_and_words_in_both_languages(fake, store):
     panel = panel_on(fake, store)
-    assert set(panel.rules.rows) == {name for name, *_ in Protocol.fields()} - set(ELSEWHERE)
+    assert set(panel.rules.rows) == {name for name, *_ in Protocol.fields()}
     for name, _, _, words in Protocol.fields():
         assert labels.table()[f"judge.help.{name}"]["en"] == words
         assert re.search("[一-鿿]", labels.label(f"judge.help.{name}", "zh"))
@@ -87,6 +86,63 @@ def test_what_is_entered_is_the_judge(fake, store):
     assert (p.both_orders, p.seed, p.questions, p.temperature) == (True, 7, "off", None)
     assert (judge.max_concurrency, judge.tokens_per_minute, judge.model) == (3, 50_000, "fake-judge")
     assert "3 changed" in panel._fold.title  # seed, questions, temperature
+
+
+def test_dimensions_are_ticked_ordered_added_changed_and_removed(fake, store):
+    panel = panel_on(fake, store)
+    form = panel.rules.rows["dimensions"]
+    names = [d.name for d in DIMENSIONS]
+    assert [line.dimension.name for line in form._lines] == names and "1: Does not help" in page(form)
+    form._lines[2].tick.value = False
+    form._lines[5].up.click()
+    wanted = [*names[:2], names[3], names[5], names[4]]
+    assert [d.name for d in panel.judge.protocol.dimensions] == wanted and "1 changed" in panel._fold.title
+    fields = form._new.fields
+    form._new.button.click()
+    assert form._new.note.value.count("is empty") == 5
+    for name, text in {
+        "name": "Warm <b>tone</b>",
+        "1": "cold",
+        "3": "lukewarm",
+        "5": "warm",
+        "example": "None.",
+    }.items():
+        fields[name].value = text
+    form._new.button.click()
+    new = panel.judge.protocol.dimensions[-1]
+    assert (new.name, new.label) == ("warm_b_tone_b", "Warm <b>tone</b>") and new.anchors == {
+        1: "cold",
+        3: "lukewarm",
+        5: "warm",
+    }
+    assert "<b>tone" not in form._lines[-1].children[-1].value and fields["name"].value == ""
+    form.edit(form._lines[-1])
+    fields["1"].value = "<img src=x>"
+    form._new.button.click()
+    assert panel.judge.protocol.dimensions[-1].anchors[1] == "<img src=x>" and len(form._lines) == 7
+    assert "<img" not in page(form._list)
+    panel.run_button.click()
+    assert set(store.frame(panel.judge.rater)["scores"].iloc[-1]) == {*wanted, "warm_b_tone_b"}
+    form.remove(form._lines[-1])
+    assert [d.name for d in panel.judge.protocol.dimensions] == wanted
+
+
+def test_a_dimension_that_cannot_be_is_refused_where_it_is_entered(fake, store):
+    panel = panel_on(fake, store, lang="zh", mode="pointwise")
+    form = panel.rules.rows["dimensions"]
+    texts = {"name": "Safety", "1": "a", "3": "b", "5": "c", "example": "d"}
+    for name, text in texts.items():
+        form._new.fields[name].value = text
+    form._new.button.click()
+    assert "六个固有维度" in form._new.note.value and len(form._lines) == 6 and "安全" in page(form._list)
+    form._new.fields["name"].value = "Helpfullness"  # the store would refuse its scores
+    form._new.button.click()
+    assert "helpfulness" in form._note.value and panel.run_button.disabled
+    form.remove(form._lines[-1])
+    assert form._note.value == "" and not panel.run_button.disabled
+    for line in form._lines:
+        line.tick.value = False
+    assert "needed" in form._note.value and panel.run_button.disabled
 
 
 def test_faults_stand_beside_their_fields_all_at_once_and_bar_the_run(fake, store):
