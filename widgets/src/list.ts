@@ -8,7 +8,7 @@ import { LETTERS, type Preview, type State } from "./protocol";
 import type { GridState } from "./state";
 
 const SPARE = 12; // rows kept above and below those in sight
-const NEAR = 2 * PAGE; // rows whose texts are fetched around those in sight, before the rater has scrolled
+const NEAR = PAGE; // rows whose texts are fetched around those in sight, before the rater has scrolled
 const FAR = 24 * PAGE; // and after
 const LINES = [1, 3, 6] as const; // of text in a closed row
 
