@@ -18,13 +18,8 @@ if TYPE_CHECKING:
 
 def register(connection: sa.Connection, answers: Generations) -> None:
     """Write what is new of them; StoreError where a prompt or a rated answer differs from what is stored."""
-    models = [tables.storable(model) for model in answers.frame["model"]]
-    rows = [_answer_row(row, model) for row, model in zip(answers.frame.to_dict("records"), models)]
-    prompts = [
-        {**row, "prompt": tables.stored_json(row["prompt"])} for row in answers.prompts.to_dict("records")
-    ]
-    _register_prompts(connection, prompts)
-    _register_answers(connection, rows)
+    _register_prompts(connection, answers)
+    _register_answers(connection, answers)
 
 
 def frame(connection: sa.Connection) -> pd.DataFrame:
@@ -40,48 +35,65 @@ def frame(connection: sa.Connection) -> pd.DataFrame:
     return pd.DataFrame({c.name: pd.Series(list(v), dtype=object) for c, v in zip(columns, values)})
 
 
-def _answer_row(row: dict[str, Any], model: str) -> dict[str, Any]:
-    names = [c.name for c in tables.answers.columns if c.name != "id"]
-    kept = {
-        name: None if row[name] is None or row[name] != row[name] else row[name]
-        for name in names
-        if name != "tokens"
-    }
-    kept["tokens"] = int(row["tokens"]) if isinstance(row["tokens"], (int, float)) else None
-    kept["response"], kept["model"] = tables.storable(row["response"]), model
-    return kept
-
-
-def _register_prompts(connection: sa.Connection, rows: list[dict[str, Any]]) -> None:
+def _register_prompts(connection: sa.Connection, answers: Generations) -> None:
     table = tables.prompts
-    known = {
-        row.prompt_id: row.prompt for row in connection.execute(sa.select(table.c.prompt_id, table.c.prompt))
-    }
-    if clash := [r["prompt_id"] for r in rows if known.get(r["prompt_id"], r["prompt"]) != r["prompt"]]:
+    text = sa.type_coerce(
+        table.c.prompt, sa.Text
+    )  # compared as it is stored: reading 10,000 of them as JSON takes longer
+    known = dict(connection.execute(sa.select(table.c.prompt_id, text)).tuples().all())
+    columns = _columns(answers, "prompt_id", "prompt", "task", "reference")
+    mine: dict[str, dict[str, Any]] = {}
+    for prompt_id, prompt, task, reference in zip(*columns):
+        if prompt_id not in mine:
+            mine[prompt_id] = {"prompt_id": prompt_id, "prompt": prompt, "task": task, "reference": reference}
+    both = [(prompt_id, row["prompt"]) for prompt_id, row in mine.items() if prompt_id in known]
+    if clash := [prompt_id for prompt_id, prompt in both if known[prompt_id] != tables.json_text(prompt)]:
         raise StoreError(
             f"The store holds other prompts under {_some(clash)}. Give these prompts ids of their own."
         )
-    if new := [row for row in rows if row["prompt_id"] not in known]:
+    if new := [row for prompt_id, row in mine.items() if prompt_id not in known]:
         connection.execute(table.insert(), new)
 
 
-def _register_answers(connection: sa.Connection, rows: list[dict[str, Any]]) -> None:
+def _register_answers(connection: sa.Connection, answers: Generations) -> None:
     table, rated = tables.answers, tables.ratings
-    known = {(r.prompt_id, r.model): r.response for r in connection.execute(sa.select(table))}
-    changed = [r for r in rows if known.get((r["prompt_id"], r["model"]), r["response"]) != r["response"]]
+    names = [
+        (prompt_id, tables.storable(model))
+        for prompt_id, model in zip(*_columns(answers, "prompt_id", "model"))
+    ]
+    texts = [tables.storable(text) for text in answers.frame["response"]]
+    stored = sa.select(table.c.prompt_id, table.c.model, table.c.response)
+    known = {(prompt_id, model): text for prompt_id, model, text in connection.execute(stored).tuples()}
+    changed = [n for n, name in enumerate(names) if known.get(name, texts[n]) != texts[n]]
     if changed:
-        names = sa.select(rated.c.prompt_id, rated.c.model_a, rated.c.model_b)
-        seen = {(r[0], model) for r in connection.execute(names) for model in r[1:]}
-        if clash := [row for row in changed if (row["prompt_id"], row["model"]) in seen]:
+        pairs = sa.select(rated.c.prompt_id, rated.c.model_a, rated.c.model_b)
+        seen = {(r[0], model) for r in connection.execute(pairs) for model in r[1:]}
+        if clash := [names[n] for n in changed if names[n] in seen]:
             raise StoreError(
-                f"{len(clash)} answers of {_some({r['model'] for r in clash})} differ from those that were rated. "
+                f"{len(clash)} answers of {_some({model for _, model in clash})} differ from those that were rated. "
                 "Give the new model another name, or use a new store."
             )
-    for row in changed:
-        same = (table.c.prompt_id == row["prompt_id"]) & (table.c.model == row["model"])
+    for n, row in zip(changed, _answer_rows(answers, changed)):
+        same = (table.c.prompt_id == names[n][0]) & (table.c.model == names[n][1])
         connection.execute(table.update().where(same).values(**row))
-    if new := [row for row in rows if (row["prompt_id"], row["model"]) not in known]:
-        connection.execute(table.insert(), new)
+    if new := [n for n, name in enumerate(names) if name not in known]:
+        connection.execute(table.insert(), _answer_rows(answers, new))
+
+
+def _answer_rows(answers: Generations, wanted: list[int]) -> list[dict[str, Any]]:
+    """These answers, by their number in the frame, as rows of the table."""
+    names = [column.name for column in tables.answers.columns if column.name != "id"]
+    frame = answers.frame if len(wanted) == len(answers.frame) else answers.frame.iloc[wanted]
+    rows = [dict(zip(names, row)) for row in zip(*(frame[name].tolist() for name in names))]
+    for row in rows:
+        for name in ("finish_reason", "seconds", "fingerprint"):
+            row[name] = None if row[name] != row[name] else row[name]  # NaN
+        row["tokens"] = int(row["tokens"]) if isinstance(row["tokens"], (int, float)) else None
+    return rows
+
+
+def _columns(answers: Generations, *names: str) -> list[list[Any]]:
+    return [answers.frame[name].tolist() for name in names]
 
 
 def _some(names: Iterable[str]) -> str:

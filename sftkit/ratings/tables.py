@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import sqlalchemy as sa
@@ -10,17 +11,26 @@ import sqlalchemy as sa
 SCHEMA_VERSION = 2
 
 # UTF-8 has no lone surrogates and PostgreSQL's text no NUL; models write both
-_UNSTORABLE = dict.fromkeys((0, *range(55296, 57344)), "�")
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+
+_written = json.JSONEncoder(ensure_ascii=False).encode  # json.dumps makes an encoder for each value
 
 
 def storable(text: str) -> str:
     """The text as the store will give it back: what cannot be stored becomes U+FFFD."""
-    return text.translate(_UNSTORABLE)
+    if text.isascii() and "\x00" not in text:  # tens of thousands of answers pass through here
+        return text
+    return _UNSTORABLE.sub("�", text)
+
+
+def json_text(value: Any) -> str:
+    """The value as it is written."""
+    return storable(_written(value))
 
 
 def stored_json(value: Any) -> Any:
     """The value as the store will give it back."""
-    return json.loads(storable(json.dumps(value, ensure_ascii=False)))
+    return json.loads(json_text(value))
 
 
 class StoredText(sa.types.TypeDecorator):
@@ -36,7 +46,7 @@ class StoredJson(sa.types.TypeDecorator):
     cache_ok = True
 
     def process_bind_param(self, value: Any, dialect: Any) -> str | None:
-        return None if value is None else storable(json.dumps(value, ensure_ascii=False))
+        return None if value is None else json_text(value)
 
     def process_result_value(self, value: str | None, dialect: Any) -> Any:
         return None if value is None else json.loads(value)
