@@ -69,6 +69,11 @@ class Points:
         return min(1.0, self._mark.offset / self._size) if self._size else 1.0
 
     @property
+    def left(self) -> int:
+        """Bytes of the file that are not known yet."""
+        return max(0, self._size - self._mark.offset)
+
+    @property
     def version(self) -> tuple[int, int, int]:
         """Changes when the points do; its first number when they are those of another file."""
         return self._era, self.steps.rows, self.evals.rows

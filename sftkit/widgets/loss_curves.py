@@ -24,6 +24,7 @@ from sftkit.errors import RunError
 from sftkit.report import curves
 from sftkit.report.lines import SMOOTHING, RunLines, points_each
 from sftkit.runs import Run, load_run
+from sftkit.runs.points_reader import Reader
 from sftkit.widgets.background import Poll, in_background
 from sftkit.widgets.batch_rows import BatchRows
 from sftkit.widgets.curve_chart import CurveChart
@@ -34,6 +35,7 @@ from sftkit.widgets.style import Style
 
 SECONDS = 0.5  # between two looks at the disk
 READING = 0.8  # seconds of a look that may be spent on reading a huge file
+HUGE = 64 << 20  # bytes from which a process of its own reads them
 PIECE = 4 << 20  # bytes of it between two chances for the page to ask something
 
 
@@ -65,6 +67,7 @@ class LossCurves(VBox):
         self._feed, self._turn, self._pictures = Feed(self._lines), Lock(), []
         self._batches, self._lang = BatchRows(), lang
         self._making, self._again = False, False
+        self._reader: Reader | None = None
         self.errors = ErrorRoom(lang)
         self.chart = CurveChart(
             points_each(len(self._runs)),
@@ -99,15 +102,22 @@ class LossCurves(VBox):
 
     def read(self) -> Frame | None:
         """Read on, and what of it the page is to be told; None for nothing. May be called in any thread."""
-        deadline = time.monotonic() + READING
+        deadline, piece = time.monotonic() + READING, 0 if self._read_elsewhere() else PIECE
         for lines in self._lines:
             while time.monotonic() < deadline:
                 with self._turn:
-                    if not lines.read(PIECE):
+                    if not lines.read(piece) or not piece:
                         break
                 time.sleep(0.001)  # a lock just given back is not taken again before who waits for it has it
         with self._turn:
             return self._feed.news(self.chart.view) if self.chart.free and self._first is None else None
+
+    def _read_elsewhere(self) -> bool:
+        """Whether a process reads what is huge and was never read, which then leaves the kernel to the page."""
+        if self._reader is None:
+            huge = [run.folder for run, lines in zip(self._runs, self._lines) if lines.points.left > HUGE]
+            self._reader = Reader(huge) if huge else None
+        return self._reader is not None and self._reader.running
 
     def _whole(self) -> Frame:
         with self._turn:
@@ -243,6 +253,8 @@ class LossCurves(VBox):
     def close(self) -> None:
         """Stop looking at the disk and leave the page."""
         self._poll.stop()
+        if self._reader is not None:
+            self._reader.stop()
         super().close()
 
     def _ipython_display_(self) -> None:

@@ -71,7 +71,7 @@ def test_twenty_long_runs(notebook, page, lab, tmp_path):
     chart = page.locator('[data-windowed-list-index="1"] .sftkit-curves')
     notebook.shot("many-reading", chart)
     if chart.locator(".reading progress").count():
-        figures["zoom while reading"] = [painted(page, 1, "Zoom in"), painted(page, 1, "Show all")]
+        figures["zoom while reading"] = [painted(page, 1, act) for act in 8 * ["Zoom in", "Zoom out"]]
     before = page.evaluate("performance.now()")
     while chart.locator(".reading progress").count():
         page.wait_for_timeout(200)  # with the page: see wait_for_end in test_first_run.py

@@ -31,10 +31,7 @@ def test_full_three_times_and_still_the_same_losses(real_launch, small_disk, bes
     is room again the run goes on to the losses of a run in peace."""
     monkeypatch.delenv("SFTKIT_WORKER")  # of the run beside
     settings = {"max_epochs": 16, "learning_rate": 1e-3}
-    peace = real_launch(**settings)
-    assert peace.wait(120).state == "finished"
-    model = disk.size_of(peace.model_path)
-
+    peace = real_launch(**settings)  # on the machine's other core
     run = real_launch(small_disk / "runs", save_steps=24, max_ckpt_num=1, **settings)
     until_step(run, 25)
     filler = fill(small_disk)
@@ -58,7 +55,8 @@ def test_full_three_times_and_still_the_same_losses(real_launch, small_disk, bes
 
     run.resume()
     until_step(run, 50)
-    filler = fill(small_disk, model // 2)
+    assert peace.wait(120).state == "finished", peace.log()
+    filler = fill(small_disk, disk.size_of(peace.model_path) // 2)
     assert told(run, "export.py") == ["failed", "disk_full"]
     assert not [path.name for path in run.folder.iterdir() if "model" in path.name]
     filler.unlink()

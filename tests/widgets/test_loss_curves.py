@@ -230,6 +230,31 @@ def test_a_huge_file_is_seen_at_once_and_read_in_pieces(run, monkeypatch):
     assert page.frames[-1]["reading"] is None and len(page.x()) == 2_000 and page.x()[-1] == 5_000
 
 
+def test_what_is_huge_and_new_is_read_by_another_process(run, monkeypatch):
+    log(run, 1, 60_000)
+    assert (run.folder / "metrics.jsonl").stat().st_size > points.SMALL
+    monkeypatch.setattr(loss_curves, "HUGE", 1 << 20)
+    monkeypatch.setattr(points, "_columns", lambda _block: pytest.fail("parsed in the kernel"))
+    curves = LossCurves(run, live=False)
+    assert curves._feed.reading == 0 and len(curves._first.lines[0][3][0]) > 100, "seen from samples"
+    deadline = time.monotonic() + 60
+    while curves._feed.reading is not None and time.monotonic() < deadline:
+        curves.read()
+        time.sleep(0.02)
+    assert curves._feed.reading is None and curves._lines[0].points.steps.rows == 60_000
+    assert curves._reader._process.wait(20) == 0
+
+
+def test_that_process_leaves_with_the_view(run, monkeypatch):
+    log(run, 1, 60_000)
+    monkeypatch.setattr(loss_curves, "HUGE", 1 << 20)
+    curves = LossCurves(run, live=False)
+    curves.read()
+    assert curves._reader.running
+    curves.close()
+    assert not curves._reader.running
+
+
 def test_values_of_every_run_at_the_pointer(run, tmp_path):
     log(run, 1, 20)
     other = tmp_path / "other"
