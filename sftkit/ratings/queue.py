@@ -236,8 +236,6 @@ def _strewn(
         elif first is None:
             place = max(0, gap(other.id, rater, seed) - done.since(other)) - 0.5
         else:
-            place = first + gap(other.id, rater, seed) + 0.5
-            if place > len(open_ones) >= first + APART + 1:
-                place = len(open_ones) - 0.5
+            place = min(first + gap(other.id, rater, seed) + 0.5, len(open_ones) - 0.5)
         keyed.append((place, row))
     return [*(row for _, row in sorted(keyed)), *(row for row, c in enumerate(comparisons) if c in done)]

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from sftkit.errors import ConfigError
 from sftkit.generation import Generations
-from sftkit.ratings.blind import check_answer, check_answers, comparisons
+from sftkit.ratings.blind import RULE, check_answer, check_answers, comparisons
 
 
 def answers(models, prompts=200, missing=(), response=lambda n, model: "x"):
@@ -205,3 +205,18 @@ def test_every_argument_out_of_range_is_named_at_once():
     with pytest.raises(ConfigError) as caught:
         comparisons(answers(["base", "tuned"]), "human:ana", ["tunde"], across=7, repeats=0.6, checks=-1)
     assert [fault.field for fault in caught.value.faults] == ["models", "across", "repeats", "checks"]
+
+
+@pytest.mark.parametrize(
+    ("count", "known"),
+    [
+        (3, {"p0": "cab", "p1": "cab", "p193": "cba"}),
+        (5, {"p0": "dbcea", "p1": "ecabd", "p381": "daebc"}),
+        (6, {"p0": "bcedfa", "p1": "adcbfe", "p117": "cabfed"}),
+    ],
+)
+def test_the_rule_is_what_its_name_stands_for(count, known):
+    """Stores name the rule, so it must not move under its name. The last of each meets a byte that is passed over."""
+    found = comparisons(answers(list("abcdef")[:count], prompts=400), "human:ana", across=count)
+    assert RULE == "sha256-sides-v2"
+    assert known.items() <= {c.prompt_id: "".join(c.shown) for c in found}.items()

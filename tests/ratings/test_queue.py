@@ -113,6 +113,16 @@ def test_a_row_is_told_the_same_whichever_model_was_called_a():
     assert worth(pairs(1), one)[1] == pytest.approx(worth(pairs(1), turned)[1])
 
 
+def test_two_orders_are_averaged_as_the_same_model_winning():
+    """Sure in both orders, the models once named the other way round: not even."""
+    one, two = {"a": 0.9, "b": 0.1, "tie": 0.0}, {"a": 0.1, "b": 0.9, "tie": 0.0}
+    said = frame(
+        (JUDGE, 0, "a", {"evidence": {"probabilities": one}}),
+        (JUDGE, 0, "b", {"model_a": "tuned", "model_b": "base", "evidence": {"probabilities": two}}),
+    )
+    assert worth(pairs(1), said[said["current"]])[0].tolist() == [NARROW]
+
+
 def test_other_readings_of_a_pair_are_no_judges():
     assert [is_judge(f"judge:org/m/v1{tail}") for tail in ("", "+masked", "#2", "@x")] == [True] + [False] * 3
     assert is_judge("judge:a+b@c/v1") and not is_judge(ANA)
