@@ -32,7 +32,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sftkit.errors import ConfigError, Fault
-from sftkit.ratings.blind import APART, Comparison, draw, gap
+from sftkit.ratings.blind import Comparison, draw, gap
 from sftkit.ratings.votes import OUTCOMES, mark_current
 from sftkit.ratings.worth import Pair, pair_of, pairs_of, worth
 
