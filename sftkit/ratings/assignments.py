@@ -2,7 +2,7 @@
 
 A comparison is free for a rater while the current votes and live leases of others are fewer than the overlap. The
 count and the lease that follows from it cannot be torn apart: SQLite has one writer at a time, and on PostgreSQL both
-happen while the comparison's row is locked. Times are the database's own (database.clock).
+happen while the comparison's row is locked. Times are the database's own (database.now).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from sftkit.ratings import tables
-from sftkit.ratings.database import clock, inserting
+from sftkit.ratings.database import inserting, now
 from sftkit.ratings.rating import VOTES
 
 if TYPE_CHECKING:
@@ -25,33 +25,66 @@ HELD = (
 _FIRST_LOOK, _MOST_AT_ONCE = 32, 2048  # of the wanted: the first few are enough, unless nearly all are done
 _of, _has = tables.assignments.c, tables.comparisons.c
 
+# Built once, not at every vote: building a statement takes longer than SQLite needs to run it.
+_PROJECT, _RATER, _ONE = (sa.bindparam(f"of_{name}") for name in ("project", "rater", "comparison"))
+_AMONG = sa.bindparam("among", expanding=True)
+_mine = sa.case(((_of.rater == _RATER) & _of.voted, 1), else_=0)
+_others = sa.case(((_of.rater != _RATER) & (_of.voted | (_of.expires > now())), 1), else_=0)
+_CLOSED = (
+    sa.select(_of.comparison)
+    .where(_of.project == _PROJECT)
+    .group_by(_of.comparison)
+    .having((sa.func.sum(_mine) > 0) | (sa.func.sum(_others) >= sa.bindparam("overlap", type_=sa.Integer)))
+)
+_CLOSED_AMONG = _CLOSED.where(_of.comparison.in_(_AMONG))
+_KNOWN = sa.select(_has.comparison).where(_has.project == _PROJECT, _has.comparison.in_(_AMONG))
+_LOCK = sa.select(_has.place).where(_has.project == _PROJECT, _has.comparison == _ONE).with_for_update()
+_LEASED = (
+    sa.select(_of.comparison)
+    .where(_of.project == _PROJECT, _of.rater == _RATER, ~_of.voted)
+    .order_by(_of.at.desc())
+    .offset(HELD)
+)
+_OF_PROMPT = (
+    sa.select(_has.comparison, _has.models)
+    .where(_has.project == _PROJECT, _has.prompt_id == sa.bindparam("of_prompt"))
+    .order_by(_has.comparison)
+    .with_for_update()
+)
+_DROP = tables.assignments.delete().where(
+    _of.project == _PROJECT, _of.comparison == _ONE, _of.rater == _RATER
+)
 
-def take(connection: sa.Connection, project: Project, rater: str, wanted: Sequence[str]) -> str | None:
-    """Lease the first of `wanted` that is free; an id that the project does not know needs no lease."""
+
+def wanted_and_free(
+    connection: sa.Connection, project: Project, rater: str, wanted: Sequence[str]
+) -> Iterator[tuple[str, bool]]:
+    """Those of `wanted` that look free, in their order, and whether the project knows them: others need no lease."""
     for some in _looks(wanted):
-        ids = sa.select(_has.comparison).where(_has.project == project.name, _has.comparison.in_(some))
-        known = set(connection.scalars(ids))
+        known = set(connection.scalars(_KNOWN, {"of_project": project.name, "among": some}))
         taken = closed(connection, project, rater, some)
-        for comparison in some:
-            if comparison not in known:
-                return comparison
-            if comparison not in taken and _lease(connection, project, rater, comparison):
-                return comparison
-    return None
+        yield from ((one, one in known) for one in some if one not in taken)
+
+
+def lease(connection: sa.Connection, project: Project, rater: str, comparison: str) -> bool:
+    """Lease it, unless another was faster."""
+    connection.execute(_LOCK, {"of_project": project.name, "of_comparison": comparison}).all()
+    if closed(connection, project, rater, [comparison]):
+        return False
+    _put(connection, project.name, comparison, rater, voted=False, seconds=None)
+    for oldest in connection.scalars(_LEASED, {"of_project": project.name, "of_rater": rater}).all():
+        _drop(connection, project.name, oldest, rater)
+    return True
 
 
 def closed(
     connection: sa.Connection, project: Project, rater: str, among: Sequence[str] | None = None
 ) -> set[str]:
     """The comparisons that `rater` may not rate: rated by him, or enough others have rated or hold them."""
-    mine = sa.case(((_of.rater == rater) & _of.voted, 1), else_=0)
-    live = _of.voted | (_of.expires > clock(connection))
-    others = sa.case(((_of.rater != rater) & live, 1), else_=0)
-    query = sa.select(_of.comparison).where(_of.project == project.name).group_by(_of.comparison)
-    if among is not None:
-        query = query.where(_of.comparison.in_(among))
-    full = (sa.func.sum(mine) > 0) | (sa.func.sum(others) >= project.overlap)
-    return set(connection.scalars(query.having(full)))
+    values = {"of_project": project.name, "of_rater": rater, "overlap": project.overlap}
+    if among is None:
+        return set(connection.scalars(_CLOSED, values))
+    return set(connection.scalars(_CLOSED_AMONG, {**values, "among": among}))
 
 
 def record(connection: sa.Connection, ratings: Iterable[Any]) -> None:
@@ -67,9 +100,8 @@ def record(connection: sa.Connection, ratings: Iterable[Any]) -> None:
     }
     for key in sorted(newest):  # all lock in one order, so that nobody waits in a circle
         project, prompt_id, models, _ = key
-        rows = sa.select(_has.comparison, _has.models)
-        rows = rows.where(_has.project == project, _has.prompt_id == prompt_id).order_by(_has.comparison)
-        for comparison, of in connection.execute(rows.with_for_update()).all():
+        rows = connection.execute(_OF_PROMPT, {"of_project": project, "of_prompt": prompt_id}).all()
+        for comparison, of in rows:
             if of == list(models):
                 _follow(connection, newest[key], comparison)
 
@@ -89,35 +121,30 @@ def _follow(connection: sa.Connection, rating: Any, comparison: str) -> None:
         _drop(connection, *own)
 
 
-def _lease(connection: sa.Connection, project: Project, rater: str, comparison: str) -> bool:
-    row = sa.select(_has.place).where(_has.project == project.name, _has.comparison == comparison)
-    connection.execute(row.with_for_update()).all()
-    if closed(connection, project, rater, [comparison]):  # by one who was faster; from here on nobody can be
-        return False
-    _put(connection, project.name, comparison, rater, voted=False)
-    held = sa.select(_of.comparison).where(_of.project == project.name, _of.rater == rater, ~_of.voted)
-    for oldest in connection.scalars(held.order_by(_of.at.desc()).offset(HELD)).all():
-        _drop(connection, project.name, oldest, rater)
-    return True
+def _put_statement(dialect: str) -> sa.Insert:
+    projects = tables.projects.c
+    length = sa.select(projects.lease_seconds).where(projects.name == _PROJECT).scalar_subquery()
+    values = {"expires": now() + length, "at": now()}
+    values |= {"voted": sa.bindparam("is_voted"), "seconds": sa.bindparam("took")}
+    row = inserting(dialect, tables.assignments).values(
+        project=_PROJECT, comparison=_ONE, rater=_RATER, **values
+    )
+    return row.on_conflict_do_update(index_elements=["project", "comparison", "rater"], set_=values)
+
+
+_PUT = {dialect: _put_statement(dialect) for dialect in ("sqlite", "postgresql")}
 
 
 def _put(
-    connection: sa.Connection, project: str, comparison: str, rater: str, *, voted: bool, seconds: float | None = None
+    connection: sa.Connection, project: str, comparison: str, rater: str, *, voted: bool, seconds: float | None
 ) -> None:  # fmt: skip
-    projects, now = tables.projects.c, clock(connection)
-    length = sa.select(projects.lease_seconds).where(projects.name == project).scalar_subquery()
-    values = {"expires": now + length, "voted": voted, "seconds": seconds, "at": now}
-    row = inserting(connection, tables.assignments).values(
-        project=project, comparison=comparison, rater=rater, **values
-    )
-    connection.execute(
-        row.on_conflict_do_update(index_elements=["project", "comparison", "rater"], set_=values)
-    )
+    values = {"of_project": project, "of_comparison": comparison, "of_rater": rater}
+    connection.execute(_PUT[connection.dialect.name], {**values, "is_voted": voted, "took": seconds})
 
 
 def _drop(connection: sa.Connection, project: str, comparison: str, rater: str) -> None:
-    own = (_of.project == project) & (_of.comparison == comparison) & (_of.rater == rater)
-    connection.execute(tables.assignments.delete().where(own))
+    values = {"of_project": project, "of_comparison": comparison, "of_rater": rater}
+    connection.execute(_DROP, values)
 
 
 def _looks(wanted: Sequence[str]) -> Iterator[Sequence[str]]:

@@ -7,11 +7,14 @@ SQLite: WAL, so that readers never wait for the writer; synchronous=FULL, so tha
 from __future__ import annotations
 
 import os
+import random
+import sqlite3
 import time
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.pool import QueuePool
 
 from sftkit.errors import StoreError
@@ -19,6 +22,11 @@ from sftkit.ratings import migrations
 from sftkit.ratings.tables import SCHEMA_VERSION, metadata, schema
 
 BUSY_MS = 30_000  # how long a SQLite writer waits for another one
+_FASTEST, _SLOWEST, _PATIENCE = (
+    0.0005,
+    0.008,
+    0.08,
+)  # seconds between two tries, and waited before they get denser
 _LOCK = 0x5F7_1C17  # PostgreSQL: the advisory lock that creating and migrating take
 
 
@@ -26,7 +34,7 @@ def open_engine(url: str | os.PathLike[str]) -> sa.Engine:
     """An engine with the store's tables in place. StoreError says what is wrong with the URL or the database."""
     parsed = _parsed(url)
     try:
-        engine = _sqlite(parsed) if parsed.get_backend_name() == "sqlite" else sa.create_engine(parsed)
+        engine = _sqlite(parsed) if parsed.get_backend_name() == "sqlite" else _postgresql(parsed)
     except (sa.exc.NoSuchModuleError, ModuleNotFoundError) as error:
         raise StoreError(
             f"No driver for {parsed.drivername}: {error}. Install one (PostgreSQL: psycopg)."
@@ -39,9 +47,12 @@ def open_engine(url: str | os.PathLike[str]) -> sa.Engine:
     return engine
 
 
-def write(engine: sa.Engine) -> Any:
-    """A transaction that writes. SQLite takes the write lock at once: a read that turns into a write cannot wait."""
-    return engine.execution_options(sftkit_begin="BEGIN IMMEDIATE").begin()
+def write(engine: sa.Engine, durable: bool = True) -> Any:
+    """A transaction that writes. SQLite takes the write lock at once: a read that turns into a write cannot wait.
+
+    durable: on disk when it ends. Without, a power cut may take it (whole); whatever is durable later keeps it too.
+    """
+    return engine.execution_options(sftkit_writes="FULL" if durable else "NORMAL").begin()
 
 
 def _parsed(url: str | os.PathLike[str]) -> sa.URL:
@@ -74,14 +85,54 @@ def _sqlite(url: sa.URL) -> sa.Engine:
     @sa.event.listens_for(engine, "connect")
     def _(connection: Any, _record: Any) -> None:
         connection.isolation_level = None  # the driver begins nothing by itself; `begin` below does
-        for pragma in (f"busy_timeout={BUSY_MS}", "journal_mode=WAL", "synchronous=FULL"):
+        connection.execute(f"PRAGMA busy_timeout={BUSY_MS}")
+        for pragma in ("journal_mode=WAL", "synchronous=FULL"):
             connection.execute(f"PRAGMA {pragma}")
 
     @sa.event.listens_for(engine, "begin")
     def _(connection: sa.Connection) -> None:
-        connection.exec_driver_sql(connection.get_execution_options().get("sftkit_begin", "BEGIN"))
+        raw, synchronous = (
+            connection.connection.dbapi_connection,
+            connection.get_execution_options().get("sftkit_writes"),
+        )
+        if synchronous is None:
+            raw.execute("BEGIN")
+            return
+        raw.execute(f"PRAGMA synchronous={synchronous}")
+        _take_turn(raw)
 
     return engine
+
+
+def _postgresql(url: sa.URL) -> sa.Engine:
+    engine = sa.create_engine(url)
+
+    @sa.event.listens_for(engine, "begin")
+    def _(connection: sa.Connection) -> None:
+        if connection.get_execution_options().get("sftkit_writes") == "NORMAL":
+            connection.exec_driver_sql("SET LOCAL synchronous_commit TO OFF")
+
+    return engine
+
+
+def _take_turn(connection: Any) -> None:
+    """BEGIN IMMEDIATE, with a wait that is fair. SQLite's own waits longer the longer it has waited, so that under many
+    writers some starve; this one asks the more often the longer it has waited."""
+    start, pause = time.monotonic(), 0.0005
+    connection.execute("PRAGMA busy_timeout=0")
+    try:
+        while True:
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+                return
+            except sqlite3.OperationalError as error:
+                waited = time.monotonic() - start
+                if waited * 1000 > BUSY_MS or "locked" not in str(error):
+                    raise sa.exc.OperationalError("BEGIN IMMEDIATE", None, error) from error
+            time.sleep(pause * random.uniform(0.5, 1.5))
+            pause = min(2 * pause, _SLOWEST) if waited < _PATIENCE else max(pause / 2, _FASTEST)
+    finally:
+        connection.execute(f"PRAGMA busy_timeout={BUSY_MS}")
 
 
 def _create(engine: sa.Engine) -> None:
@@ -121,19 +172,29 @@ class Told:
             raise StoreError(f"{self.message}: {_cause(error)}") from error
 
 
-def clock(connection: sa.Connection) -> sa.ColumnElement[float]:
-    """Unix seconds now, as an expression. PostgreSQL's own clock, because raters' machines differ; SQLite's file lies
-    on a local disk, so all its raters share one machine's clock."""
-    if connection.dialect.name == "postgresql":
-        return sa.cast(sa.extract("epoch", sa.func.clock_timestamp()), sa.Float)
-    return sa.literal(time.time(), sa.Float)
+class now(sa.sql.functions.FunctionElement):  # a SQL function is written small
+    """Unix seconds by the database's own clock, because raters' machines differ. SQLite's is this machine's: its file
+    lies on a local disk, so all its raters share it; it counts milliseconds."""
+
+    type = sa.Float()
+    inherit_cache = True
 
 
-def inserting(connection: sa.Connection, table: sa.Table) -> Any:
+@compiles(now, "sqlite")
+def _(*_: Any, **__: Any) -> str:
+    return "((julianday('now') - 2440587.5) * 86400.0)"
+
+
+@compiles(now, "postgresql")
+def _(*_: Any, **__: Any) -> str:
+    return "CAST(EXTRACT(EPOCH FROM clock_timestamp()) AS FLOAT)"
+
+
+def inserting(dialect: str, table: sa.Table) -> Any:
     """An INSERT that knows ON CONFLICT, which SQLAlchemy keeps in each dialect."""
     from sqlalchemy.dialects import postgresql, sqlite
 
-    return (postgresql if connection.dialect.name == "postgresql" else sqlite).insert(table)
+    return (postgresql if dialect == "postgresql" else sqlite).insert(table)
 
 
 def _cause(error: Exception) -> str:

@@ -21,7 +21,7 @@ import sqlalchemy as sa
 from sftkit.errors import ConfigError, Fault, StoreError
 from sftkit.ratings import assignments, tables
 from sftkit.ratings.blind import comparisons
-from sftkit.ratings.database import clock, inserting
+from sftkit.ratings.database import inserting, now
 from sftkit.ratings.dimensions import DIMENSIONS, Dimension
 
 if TYPE_CHECKING:
@@ -73,8 +73,17 @@ class Project:
         One that he holds already is his for another `lease_minutes`. A rater holds at most 5; with one more the
         oldest is given back. An id that the project does not know (a repeat, a check) is returned without a lease.
         """
-        with self.store.writing() as connection:
-            return assignments.take(connection, self, rater, list(wanted))
+        with self.store.reading() as connection:  # looking needs no lock; the lease looks once more
+            free = assignments.wanted_and_free(connection, self, rater, list(wanted))
+            chosen, known = next(free, (None, False))
+        while known:
+            with self.store.writing(durable=False) as connection:
+                if assignments.lease(connection, self, rater, chosen):
+                    return chosen
+            with self.store.reading() as connection:
+                free = assignments.wanted_and_free(connection, self, rater, list(wanted))
+                chosen, known = next(free, (None, False))
+        return chosen
 
     def open_to(self, rater: str) -> set[str]:
         """The comparisons that `rater` may rate now: not yet by him, nor by or leased to enough others."""
@@ -123,7 +132,7 @@ class Project:
         import pandas as pd
 
         with self.store.reading() as connection:
-            live = (~_of.voted & (_of.expires > clock(connection))).label("live")
+            live = (~_of.voted & (_of.expires > now())).label("live")
             rows = connection.execute(sa.select(*columns, live).where(_of.project == self.name)).all()
         frame = pd.DataFrame(rows, columns=[*(column.name for column in columns), "live"], dtype=object)
         return frame.assign(voted=frame["voted"].astype(bool), live=frame["live"].astype(bool))
@@ -265,8 +274,8 @@ def _models(comparison: Any) -> tuple[str, ...]:
 def _made(store: RatingStore, name: str, settings: dict[str, Any], rows: list[dict]) -> dict[str, Any]:
     """Write the project, unless another process was faster; what is stored then counts."""
     with store.writing() as connection:
-        project = inserting(connection, tables.projects).values(
-            name=name, created=clock(connection), overlap=settings["overlap"], settings=settings,
+        project = inserting(connection.dialect.name, tables.projects).values(
+            name=name, created=now(), overlap=settings["overlap"], settings=settings,
             lease_seconds=60 * settings["lease_minutes"],
         )  # fmt: skip
         if connection.execute(project.on_conflict_do_nothing()).rowcount:

@@ -9,6 +9,7 @@ store.frame(); store.votes(); store.answers()
 from __future__ import annotations
 
 import os
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -40,6 +41,7 @@ class RatingStore:
     def __init__(self, url: str | os.PathLike[str]):
         self.url = url
         self._engine_of = (os.getpid(), open_engine(url))
+        self._registered: Callable[[], Generations | None] = lambda: None  # the answers registered last
 
     @property
     def _engine(self) -> sa.Engine:
@@ -90,7 +92,11 @@ class RatingStore:
         An answer that was rated cannot be replaced, or its ratings would speak of a text that nobody saw: StoreError
         names the models. One that was not rated yet is replaced.
         """
-        self._written(lambda connection: registered.register(connection, answers))
+        if (
+            self._registered() is not answers
+        ):  # a second grid of the same answers need not look at each of them
+            self._written(lambda connection: registered.register(connection, answers))
+            self._registered = weakref.ref(answers)
 
     def frame(
         self, rater: str | None = None, *, prompt_id: str | None = None, project: str | None = None
@@ -205,9 +211,9 @@ class RatingStore:
             yield connection
 
     @contextmanager
-    def writing(self) -> Iterator[sa.Connection]:
-        """A transaction that writes; on disk once it is left."""
-        with Told("write to", self._engine), write(self._engine) as connection:
+    def writing(self, durable: bool = True) -> Iterator[sa.Connection]:
+        """A transaction that writes; on disk once it is left, if durable."""
+        with Told("write to", self._engine), write(self._engine, durable) as connection:
             yield connection
 
     def close(self) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from sftkit.errors import StoreError
 from sftkit.generation import Generations
-from sftkit.ratings import Rating, RatingStore
+from sftkit.ratings import Rating, RatingStore, database
 
 HOSTILE = [
     "'; DROP TABLE ratings; --",
@@ -242,3 +242,23 @@ def test_the_same_answers_twice_change_nothing_whatever_the_prompt_holds(store):
     store.register(odd)
     store.register(odd)
     assert len(store.answers()) == 4
+
+
+def test_a_writer_who_waits_too_long_is_told(tmp_path, monkeypatch):
+    store = RatingStore(tmp_path / "ratings.db")
+    monkeypatch.setattr(database, "BUSY_MS", 50)
+    other = sqlite3.connect(tmp_path / "ratings.db")
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(StoreError, match=r"Cannot write to the rating store .*database is locked"):
+        store.add(vote())
+    other.rollback()
+    other.close()
+    assert store.add(vote()) == 1
+
+
+@pytest.mark.parametrize("durable", [True, False])
+def test_only_leases_are_not_synced(tmp_path, durable):
+    store = RatingStore(tmp_path / "ratings.db")
+    for _ in range(2):  # the next one on the same connection
+        with store.writing(durable=durable) as connection:
+            assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == (2 if durable else 1)
