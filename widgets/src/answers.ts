@@ -27,12 +27,27 @@ export function answers(comparison: Comparison, around: Surroundings): HTMLEleme
     const bodies = contents(comparison, around);
     const sections = comparison.answers.map((answer) => section(comparison, answer, bodies.get(answer.side)!, around));
     element.replaceChildren(...sections);
-    holder.querySelector(".compare")?.remove();
+    holder.querySelectorAll(".compare, .views").forEach((old) => old.remove());
+    holder.prepend(views(comparison.answers.length, around, draw));
     if (around.look.view === "diff" && comparison.answers.length > 2) holder.prepend(chooser(comparison, around, draw));
   };
   draw();
   watchLengths(element);
   return holder;
+}
+
+/** How the answers are shown, for a hand at the mouse; keys do the same (keys.ts). */
+function views(count: number, { look, label, changed }: Surroundings, draw: () => void): HTMLElement {
+  const keys = { markdown: "", raw: " (M)", diff: count > 3 ? " (Shift+D)" : " (D)" };
+  const button = (view: Look["view"]) => {
+    const onclick = () => {
+      changed({ view: (look.view = view) });
+      draw();
+    };
+    const name = label(`grid.view.${view}`);
+    return h("button", { type: "button", title: `${name}${keys[view]}`, "aria-pressed": String(look.view === view), onclick }, name);
+  };
+  return h("div", { class: "views", role: "group", "aria-label": label("grid.view") }, button("markdown"), button("raw"), button("diff"));
 }
 
 function contents(comparison: Comparison, around: Surroundings): Bodies {

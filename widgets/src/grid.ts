@@ -124,7 +124,7 @@ class Grid {
       flag: () => this.change({ ...state.opinion, flag: !state.opinion.flag }),
       skip: (reason) => this.change({ ...state.opinion, verdict: "skipped", reason }),
     });
-    const names = ["unrated", "undo", "redo", "raw", "full", "dense", "filter", "judge", "card"] as const;
+    const names = ["unrated", "undo", "redo", "full", "dense", "filter", "judge", "card"] as const;
     const actions = Object.fromEntries(names.map((name) => [name, () => this.run({ do: name })]));
     this.bar = new Bar(state, label, actions as Record<(typeof names)[number], () => void>);
     this.filter = new FilterBar(label, (text) => kernel.ask({ kind: "filter", text }), (filter) => this.filtered(filter));

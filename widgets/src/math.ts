@@ -94,6 +94,9 @@ function token(type: string, found: Found | undefined): (Found & { type: string 
   return found && { type, ...found };
 }
 
+const WORD_JOINER = "\u2060"; // without it a comma after math may begin the next line
+const PUNCTUATION = /^[,.;:!?)\]}%，。；：！？、）]/;
+
 /** Put notation in the place of the TeX, when the typesetter is here. TeX that it cannot read stays as it is. */
 export function typesetIn(fragment: DocumentFragment, parts: Parts): void {
   const places = [...fragment.querySelectorAll<HTMLElement>("var[data-math]")];
@@ -106,6 +109,7 @@ export function typesetIn(fragment: DocumentFragment, parts: Parts): void {
         const copy = math && known(math);
         if (copy) place.replaceChildren(copy);
         place.classList.add("set");
+        if (!display && PUNCTUATION.test(place.nextSibling?.textContent ?? "")) place.after(WORD_JOINER);
       } catch {
         place.title = "TeX"; // what is between the dollars is shown
       }

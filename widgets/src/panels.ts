@@ -10,7 +10,6 @@ export interface BarActions {
   unrated(): void;
   undo(): void;
   redo(): void;
-  raw(): void;
   full(): void;
   dense(): void;
   filter(): void;
@@ -41,7 +40,6 @@ export class Bar {
       redo: button("redo", "Shift+U", "↷"),
       judge: button("judge", "V", ""),
       filter: button("filter", "/", label("grid.filter")),
-      raw: button("raw", "M", label("grid.raw")),
       dense: button("dense", "L", label("grid.dense")),
       full: button("full", "Z", label("grid.full")),
       unrated: button("unrated", "Enter", label("grid.next")),
@@ -49,8 +47,8 @@ export class Bar {
     };
     this.meter.setAttribute("aria-label", label("grid.progress"));
     this.element = h("div", { class: "bar" }, this.meter, this.count, this.all, this.saving, h("span", { class: "gap" }));
-    const { judge, undo, redo, filter, raw, dense, full, unrated, card } = this.buttons;
-    this.element.append(judge, undo, redo, filter, raw, dense, full, unrated, card);
+    const { judge, undo, redo, filter, dense, full, unrated, card } = this.buttons;
+    this.element.append(judge, undo, redo, filter, dense, full, unrated, card);
   }
 
   /** judged: the row just voted on, where a judge's verdict can be looked at; null for none. */
@@ -66,7 +64,6 @@ export class Bar {
     if (this.saving.textContent !== text) this.saving.textContent = text;
     this.buttons.undo.disabled = !this.state.canUndo;
     this.buttons.redo.disabled = !this.state.canRedo;
-    this.press("raw", look.view === "raw");
     this.press("dense", look.dense);
     this.press("full", look.full);
     this.press("filter", this.state.kept !== null);

@@ -85,6 +85,18 @@ test("the difference of two: both texts whole, what is not shared marked on each
   expect(all(".content .quiet")[0]!.textContent).toBe("grid.diff.only 1 B");
 });
 
+test("Markdown, raw and difference are buttons too", () => {
+  show(comparison(["**x**", "y"]));
+  const pressed = () => all(".views button").filter((button) => button.getAttribute("aria-pressed") === "true").map((button) => button.textContent);
+  expect(pressed()).toEqual(["grid.view.markdown"]);
+  press(/view.raw/);
+  expect([pressed(), look.view, all(".raw")[0]!.textContent]).toEqual([["grid.view.raw"], "raw", "**x**"]);
+  press(/view.diff/);
+  expect([pressed(), look.view, all(".diff").length]).toEqual([["grid.view.diff"], "diff", 2]);
+  press(/view.markdown/);
+  expect(all("strong")[0]!.textContent).toBe("x");
+});
+
 test("of several, which two are compared is chosen, and stays chosen for other rows", () => {
   look.view = "diff";
   show(comparison(["same x", "same y", "same z"]));

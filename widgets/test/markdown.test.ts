@@ -202,6 +202,10 @@ test("letters of other alphabets are the characters that browsers draw", async (
   expect(body.textContent).toBe("ℝ𝔹ℒ𝒜𝐱𝔤𝟏d\n");
 });
 
+test("a comma stays with the math before it", async () => {
+  expect((await rich("all $x$, and $y$ too")).textContent).toBe("all x\u2060, and y too\n");
+});
+
 test("TeX that cannot be read stays readable; aligned equations keep their sides", async () => {
   const body = await rich("$\\frac{1$ and $$\\begin{aligned} a &= b \\\\ c &= d \\end{aligned}$$");
   expect(body.querySelector("var")?.textContent).toBe("\\frac{1");
