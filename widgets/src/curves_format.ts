@@ -27,3 +27,10 @@ const KINDS: Record<string, (value: number) => string> = {
 /** A logged value by its name. */
 export const value = (name: string, logged: number | undefined): string =>
   logged === undefined ? "" : KINDS[name]?.(logged) ?? String(+logged.toPrecision(5));
+
+/** What stands at the ticks of the loss; on a logarithmic axis the round ones speak, as long as there are two. */
+export function heightsTold(ticks: (number | null)[], log: boolean): string[] {
+  const round = (tick: number) => Math.abs(tick - +tick.toPrecision(1)) < 1e-9 * Math.abs(tick);
+  const only = log && ticks.filter((tick) => tick !== null && round(tick)).length > 1;
+  return ticks.map((tick) => (tick === null || (only && !round(tick)) ? "" : String(+tick.toPrecision(4))));
+}

@@ -2,7 +2,7 @@
 
 import uPlot from "uplot";
 import { extent, heights, nearest, type Line } from "./curves_data";
-import { duration, short } from "./curves_format";
+import { duration, heightsTold, short } from "./curves_format";
 
 export interface Style {
   colours: string[]; // one a run
@@ -162,7 +162,7 @@ export class Plot {
       },
       axes: [
         { ...look(30), label: labels[0], ...(axis === "seconds" ? { incrs: TIMES } : {}), values: (_plot, ticks) => ticks.map((tick) => (tick < 0 ? "" : told(tick))) },
-        { ...look(58), label: labels[1], values: (_plot, ticks) => ticks.map((tick) => (tick === null ? "" : String(+tick.toPrecision(4)))) },
+        { ...look(58), label: labels[1], values: (_plot, ticks) => heightsTold(ticks, log) },
       ],
       cursor: { drag: { x: true, y: false, setScale: false }, points: { show: false }, dataIdx: () => null as unknown as number, y: false },
       series: [{}, ...this.lines.map((line) => this.series(line))],

@@ -1,7 +1,7 @@
 // @vitest-environment jsdom
 import { describe, expect, it } from "vitest";
 import { extent, heights, Lines, nearest, type Frame, type View } from "../src/curves_data";
-import { duration, value } from "../src/curves_format";
+import { duration, heightsTold, value } from "../src/curves_format";
 import { batch, differences, Readout, type Setup } from "../src/curves_tables";
 
 const ALL: View = { axis: "step", smoothing: 0.6, span: [], evals: [""] };
@@ -85,5 +85,13 @@ describe("tables", () => {
     expect(pressed).toEqual([1]);
     expect([...readout.root.querySelectorAll("thead th")].map((th) => th.textContent)).toEqual(["curves.run", "step", "loss", "odd"]);
     expect([...readout.root.querySelectorAll("tbody tr:last-child td")].map((td) => td.textContent)).toEqual(["7", "", ""]);
+  });
+});
+
+describe("the loss axis", () => {
+  it("names every tick, and on a logarithmic scale the round ones alone", () => {
+    expect(heightsTold([1.95, 1.975, 2], false)).toEqual(["1.95", "1.975", "2"]);
+    expect(heightsTold([0.01947, null, 0.1 + 0.2, 0.5], true)).toEqual(["", "", "0.3", "0.5"]);
+    expect(heightsTold([2.05, 2.06, 2.07], true)).toEqual(["2.05", "2.06", "2.07"]);
   });
 });
