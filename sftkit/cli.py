@@ -283,6 +283,9 @@ def judge(
     spend_limit: Annotated[
         float | None, typer.Option(help="Dollars after which nothing more is asked.")
     ] = None,
+    exam: Annotated[
+        bool, typer.Option("--exam", help="Let the judge sit its admission exam; ends with 1 where it fails.")
+    ] = False,
     replay: Annotated[
         bool, typer.Option("--replay", help="Read the store's replies again; nothing is asked.")
     ] = False,
@@ -314,14 +317,17 @@ def judge(
         return do.show_replay(RatingStore(store), console)
     if any(diff):
         return do.show_diff(RatingStore(store), *diff, console)
-    given = do.rules_of(context.args)
-    found = do.answers_at(answers)
-    if not model:
+    answers, words = do.apart(answers, context.args)
+    given = do.rules_of(words)
+    found = do.answers_at(answers) if not exam else None
+    if not model and not exam:
         ReferenceJudge().rate(found, store=RatingStore(store))
         return report(store)
     limits = {"max_concurrency": max_concurrency, "timeout": timeout, "max_retries": max_retries}
     limits |= {"requests_per_minute": requests_per_minute, "tokens_per_minute": tokens_per_minute}
     chosen = do.judge_of(model, base_url, given, api_key_env=api_key_env, prices=prices, **limits)
+    if exam:
+        raise typer.Exit(0 if do.show_exam(chosen, RatingStore(store), spend_limit, console) else 1)
     if estimate:
         return do.show_estimate(chosen, found, RatingStore(store), limit, console)
     do.run(chosen, found, RatingStore(store), limit, spend_limit, console)

@@ -12,14 +12,19 @@ from rich.text import Text
 
 from sftkit.errors import ConfigError, Fault, JudgeError
 
-TRUE, FALSE, NONE = ("true", "on", "yes", "1"), ("false", "off", "no", "0"), ("none", "null", "")
+
+def apart(answers: Path | None, words: Sequence[str]) -> tuple[Path | None, list[str]]:
+    """The answers' file and the flags of rules: where no file is given, the first such flag was taken for it."""
+    if answers is not None and str(answers).startswith("--"):
+        return None, [str(answers), *words]
+    return answers, list(words)
 
 
 def rules_of(words: Sequence[str]) -> dict[str, Any]:
     """The rules of a Protocol given as flags: `--both-orders false --questions=off`. ConfigError with every fault."""
     from sftkit.judging import Protocol
 
-    known = {name: (default, choices) for name, default, choices, _ in Protocol.fields()}
+    known = {name for name, *_ in Protocol.fields()}
     found, faults = {}, []
     for name, value in _pairs(words):
         if name not in known:
@@ -29,7 +34,7 @@ def rules_of(words: Sequence[str]) -> dict[str, Any]:
             faults.append(Fault(f"--{name}", "needs a value.", f"Write --{name} VALUE."))
         else:
             try:
-                found[name] = _value(value, *known[name])
+                found[name] = Protocol.parsed(name, value)
             except ValueError as error:
                 faults.append(Fault(f"--{name}", str(error)))
     if faults:
@@ -45,31 +50,6 @@ def _pairs(words: Sequence[str]) -> Iterator[tuple[str, str | None]]:
         if not given:
             value = rest.pop(0) if rest and not rest[0].startswith("--") else None
         yield name.replace("-", "_"), value
-
-
-def _value(text: str, default: Any, choices: Sequence[str]) -> Any:
-    """The text as the kind of value that the rule's default is. ValueError says what is wrong."""
-    from sftkit.ratings import DIMENSIONS
-
-    word = text.strip().casefold()
-    if choices:
-        return word
-    if isinstance(default, bool):
-        if word not in TRUE + FALSE:
-            raise ValueError(f"{text!r} is neither true nor false.")
-        return word in TRUE
-    if isinstance(default, tuple):
-        by_name = {d.name: d for d in DIMENSIONS}
-        names = [name.strip() for name in text.split(",") if name.strip()]
-        if unknown := [name for name in names if name not in by_name]:
-            raise ValueError(f"{unknown[0]!r} is no dimension; known: {', '.join(by_name)}.")
-        return tuple(by_name[name] for name in names)
-    if word in NONE:
-        return None
-    try:
-        return type(default)(word)
-    except ValueError:
-        raise ValueError(f"{text!r} is no {'whole ' if isinstance(default, int) else ''}number.") from None
 
 
 def show_rules(console: Console) -> None:
@@ -113,6 +93,18 @@ def run(
         words = ", ".join(f"{row.n} {row.reason}" for row in failures.itertuples())
         console.print(f"unscored, asked again by the same command: {words}", soft_wrap=True)
     show_canaries(judge, store, console)
+
+
+def show_exam(judge: Any, store: Any, spend_limit: float | None, console: Console) -> bool:
+    """Let the judge sit its admission exam, told before and after; False where it failed."""
+    from sftkit.judging.exam import Sitting
+
+    sitting = Sitting(judge, store)
+    console.print(f"{judge.rater}: {sitting.estimate()}", soft_wrap=True)
+    found = sitting.run(spend_limit=spend_limit)
+    colour = {True: "green", False: "red", None: "yellow"}[found.passed]
+    console.print(Text(str(found), style=colour), soft_wrap=True)
+    return found.passed is not False
 
 
 def show_canaries(judge: Any, store: Any, console: Console) -> None:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import time
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 from sftkit.judging.request import Request
@@ -223,4 +225,6 @@ def _retry_after(headers: Any) -> float | None:
         with contextlib.suppress(TypeError, ValueError):
             if (seconds := float(headers.get(name)) * scale) >= 0:
                 return seconds
+    with contextlib.suppress(TypeError, ValueError):  # the header may name a date (RFC 9110, section 10.2.3)
+        return max(0.0, parsedate_to_datetime(headers.get("retry-after")).timestamp() - time.time())
     return None

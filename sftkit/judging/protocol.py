@@ -11,10 +11,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import tomllib
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, fields, replace
 from difflib import get_close_matches
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from sftkit.errors import ConfigError, Fault, RatingError
@@ -23,6 +25,7 @@ from sftkit.ratings.rating import Rating
 
 VERSIONS = {"pairwise": 2, "pointwise": 1}
 WHEN = ("auto", "on", "off")
+TRUE, FALSE, NONE = ("true", "on", "yes", "1"), ("false", "off", "no", "0"), ("none", "null", "")
 
 # Task types whose answers are right or wrong: here questions and references help a judge (LLMBar: 73.1 to 82.8 %).
 CLOSED = frozenset(
@@ -138,6 +141,27 @@ class Protocol:
             yield f.name, f.default, f.metadata["choices"], f.metadata["help"]
 
     @staticmethod
+    def parsed(name: str, text: str) -> Any:
+        """A rule's value from what a person typed, in a form or after a flag. ValueError says what is wrong with it."""
+        rule = next(f for f in fields(Protocol) if f.name == name)
+        word = text.strip().casefold()
+        if rule.metadata["choices"]:
+            return word
+        if isinstance(rule.default, bool):
+            if word not in TRUE + FALSE:
+                raise ValueError(f"{text!r} is neither true nor false.")
+            return word in TRUE
+        if isinstance(rule.default, tuple):
+            return _dimensions(text)
+        if word in NONE:
+            return None if name in ("temperature", "seed") else rule.default
+        try:
+            return int(word.replace(",", "")) if isinstance(rule.default, int) else float(word)
+        except ValueError:
+            kind = "whole number" if isinstance(rule.default, int) else "number"
+            raise ValueError(f"{text!r} is no {kind}.") from None
+
+    @staticmethod
     def nearest(name: str) -> str:
         """What to do about a rule that does not exist."""
         return _nearest(name, [f.name for f in fields(Protocol)])
@@ -153,6 +177,43 @@ def kind_of_task(task: str | None) -> str:
     """Whether it is "closed", "open", or "unknown" (a task type without an entry here)."""
     name = (task or "").casefold().strip().replace(" ", "_").replace("-", "_")
     return "closed" if name in CLOSED else "open" if name in OPEN else "unknown"
+
+
+def _dimensions(text: str) -> tuple[Dimension, ...]:
+    """Names of the six, divided by commas, or a TOML file with [[dimension]] tables of your own beside them."""
+    if text.strip().endswith(".toml"):
+        return _dimensions_of(Path(text.strip()))
+    by_name = {d.name: d for d in DIMENSIONS}
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if unknown := [name for name in names if name not in by_name]:
+        raise ValueError(
+            f"{unknown[0]!r} is no dimension; known: {', '.join(by_name)}, or a .toml file of your own."
+        )
+    return tuple(by_name[name] for name in names)
+
+
+def _dimensions_of(path: Path) -> tuple[Dimension, ...]:
+    by_name = {d.name: d for d in DIMENSIONS}
+    found = []
+    try:
+        for number, entry in enumerate(tomllib.loads(path.read_text(encoding="utf-8"))["dimension"], start=1):
+            if set(entry) == {"name"} and entry["name"] in by_name:
+                found.append(by_name[entry["name"]])
+                continue
+            if lacking := [
+                key for key in ("name", "1", "3", "5", "example") if not isinstance(entry.get(key), str)
+            ]:
+                raise ValueError(f"[[dimension]] {number} lacks {', '.join(lacking)}")
+            anchors = {n: entry[str(n)] for n in (1, 3, 5)}
+            found.append(
+                Dimension(entry["name"], entry.get("label", entry["name"]), anchors, entry["example"])
+            )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f'{path} cannot be read: {error}. Each [[dimension]] needs name, "1", "3", "5" (what each score means) and '
+            "example; one of the six needs its name alone."
+        ) from error
+    return tuple(found)
 
 
 def _nearest(name: str, known: list[str]) -> str:
@@ -174,9 +235,10 @@ def _faults(protocol: Protocol) -> Iterator[Fault]:
     if protocol.seed is not None and not whole(protocol.seed):
         yield Fault("seed", f"{protocol.seed!r} is not a whole number.")
     temperature = protocol.temperature
-    if temperature is not None and (isinstance(temperature, bool) or not 0 <= temperature <= 2):
+    number = lambda value: isinstance(value, (int, float)) and not isinstance(value, bool)  # noqa: E731
+    if temperature is not None and not (number(temperature) and 0 <= temperature <= 2):
         yield Fault("temperature", f"{temperature!r} is not between 0 and 2.")
-    if not 0 <= protocol.tie_margin < 4:
+    if not (number(protocol.tie_margin) and 0 <= protocol.tie_margin < 4):
         yield Fault("tie_margin", f"{protocol.tie_margin!r} is not between 0 and 4.")
     yield from _dimension_faults(protocol)
 

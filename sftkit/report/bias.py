@@ -186,7 +186,7 @@ class _Card:
 
     def canaries(self, ratings: pd.DataFrame) -> None:
         """How often an answer that must not win did."""
-        found = _canaries(ratings, self.rater)
+        found = canaries_of(ratings, self.rater)
         if not len(found):
             return self.add("canaries", Estimate.unknown("no canaries were judged"), None)
         scored = found[found["won"].notna()]
@@ -194,7 +194,7 @@ class _Card:
         self.add("canaries", value, None, note=value.note or "canaries are in no ranking")
 
 
-def _canaries(ratings: pd.DataFrame, rater: str) -> pd.DataFrame:
+def canaries_of(ratings: pd.DataFrame, rater: str) -> pd.DataFrame:
     """prompt_id and won (1, 0.5, 0; NaN unscored) of every canary that the rater judged."""
     if not len(ratings):
         return pd.DataFrame(columns=["prompt_id", "won"])

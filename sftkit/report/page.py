@@ -50,6 +50,7 @@ def _content(report: Any) -> dict[str, Any]:
     models = list(dict.fromkeys(report.win_rates["model"]))
     return {
         "title": f"{', '.join(models)} against {report.baseline}" if models else "No votes yet",
+        "alarms": report.alarms,
         "headlines": report.headlines,
         "sections": [_section(report, *section) for section in words.sections(report)],
         "examples": list(_examples(report)),

@@ -11,7 +11,7 @@ from sftkit.errors import Fault
 from sftkit.judging.protocol import Protocol
 from sftkit.widgets.judge_dimensions import DimensionsForm
 from sftkit.widgets.labels import label, table
-from sftkit.widgets.setting import as_text, from_text
+from sftkit.widgets.setting import as_text
 
 GROUPS = {
     "score": ("dimensions",),
@@ -77,17 +77,16 @@ class RulesForm(VBox):
 
     @property
     def rules(self) -> dict[str, Any]:
-        return {
-            name: self._value(name, default) for name, default, _, _ in Protocol.fields() if name in self.rows
-        }
+        return {name: self._value(name) for name, *_ in Protocol.fields() if name in self.rows}
 
-    def _value(self, name: str, default: Any) -> Any:
+    def _value(self, name: str) -> Any:
         value = self.rows[name].input.value
         if not isinstance(self.rows[name].input, Text):
             return value
-        may_be_none = name in ("temperature", "seed")
-        kind = int if isinstance(default, int) and not isinstance(default, bool) else float
-        return (None if may_be_none else default) if not value.strip() else from_text(value.strip(), kind)
+        try:
+            return Protocol.parsed(name, value)
+        except ValueError:
+            return value  # for Protocol to refuse, with all other faults
 
     @property
     def protocol(self) -> Protocol:
@@ -100,6 +99,4 @@ class RulesForm(VBox):
 
     def changed(self) -> int:
         """How many switches are not at their default."""
-        return sum(
-            self._value(n, default) != default for n, default, _, _ in Protocol.fields() if n in self.rows
-        )
+        return sum(self._value(n) != default for n, default, _, _ in Protocol.fields() if n in self.rows)

@@ -2,12 +2,15 @@
 
 import json
 import time
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 
 import pytest
 
 from sftkit.errors import JudgeError
 from sftkit.judging import Judge
-from sftkit.judging.endpoint import _reply
+from sftkit.judging.asking import backoff
+from sftkit.judging.endpoint import _reply, _retry_after
 from sftkit.judging.fake_server import KNOWS, FakeJudgeServer
 
 OPTIONS = {"logprobs", "temperature", "seed"}
@@ -131,3 +134,19 @@ def test_limits_a_minute_are_kept(make_answers):
         tokens = time.monotonic() - started
     assert 0.9 < requests < 6, "30 requests at 10 a second, the first 20 of two seconds at once"
     assert tokens > 4, "6 calls of 1,600 tokens at 1,000 a second, the first 2,000 at once"
+
+
+def test_retry_after_is_read_in_each_of_its_forms():
+    soon = format_datetime(datetime.now(UTC) + timedelta(seconds=30), usegmt=True)
+    assert 25 < _retry_after({"retry-after": soon}) <= 30
+    past = format_datetime(datetime.now(UTC) - timedelta(days=1), usegmt=True)
+    assert _retry_after({"retry-after": past}) == 0
+    assert _retry_after({"retry-after-ms": "250", "retry-after": "9"}) == 0.25
+    assert _retry_after({"retry-after": "7"}) == 7
+    assert _retry_after({}) is None and _retry_after({"retry-after": "soon"}) is None
+
+
+def test_a_try_that_took_long_needs_no_pause_and_pauses_grow():
+    assert backoff(0, waited=0.5) == 0 == backoff(3, waited=60)
+    for faults, least in ((0, 0.25), (1, 0.5), (4, 4.0), (30, 15.0)):
+        assert all(least <= backoff(faults, waited=0) <= 2 * least for _ in range(50))

@@ -47,6 +47,36 @@ def test_every_rule_is_a_flag():
         assert words in told
 
 
+def test_dimensions_of_ones_own_come_from_a_file(tmp_path):
+    path = tmp_path / "mine.toml"
+    own = 'name = "warmth"\n1 = "cold"\n3 = "lukewarm"\n5 = "warm"\nexample = "It sighs: 1."\n'
+    path.write_text(f'[[dimension]]\n{own}[[dimension]]\nname = "safety"\n')
+    warmth, safety = rules_of(["--dimensions", str(path)])["dimensions"]
+    assert safety == DIMENSIONS[5]
+    assert (warmth.name, warmth.anchors, warmth.example) == (
+        "warmth",
+        {1: "cold", 3: "lukewarm", 5: "warm"},
+        "It sighs: 1.",
+    )
+    for text, words in {
+        "": "needs name",
+        '[[dimension]]\nname = "x"\n': "1 lacks 1, 3, 5, example",
+        "[": "cannot be read",
+    }.items():
+        path.write_text(text)
+        with pytest.raises(ConfigError, match=words):
+            rules_of(["--dimensions", str(path)])
+
+
+def test_the_exam_is_sat_from_the_terminal_once(sftkit):
+    with FakeJudgeServer() as server:
+        flags = ["--exam", "--model", "fake-judge", "--base-url", server.base_url, "--questions", "off"]
+        text = sftkit(*flags, code=1)  # it counts letters, and fails
+        assert "148 calls" in text and "Do not rely on its verdicts" in text and len(server.requests) == 148
+        again = sftkit(*flags, code=1)
+        assert "0 calls" in again and "Do not rely on its verdicts" in again and len(server.requests) == 148
+
+
 def test_rules_are_listed(sftkit):
     text = sftkit("--rules")
     assert all(f"--{name.replace('_', '-')}" in text for name, *_ in Protocol.fields())

@@ -183,7 +183,7 @@ def test_canaries_are_in_every_run_and_count_nowhere(store, make_answers):
     assert "canary" not in str(report)
 
 
-def test_a_judge_that_can_be_had_is_red(store, make_answers):
+def test_a_judge_that_can_be_had_is_red(store, make_answers, tmp_path):
     texts = {"base": lambda i: f"answer {i}", "tuned": "another"}
     with FakeJudgeServer(score=len) as server:
         long = judge_of(server, canaries=5)
@@ -198,6 +198,20 @@ def test_a_judge_that_can_be_had_is_red(store, make_answers):
     assert red[short.rater] == {"empty", "brackets", "cut"}
     wins = table(store, long.rater).set_index("kind")
     assert wins.loc["padded", ["n", "won", "rate"]].tolist() == [5, 5, 1.0] and wins.loc["copy", "tied"] == 5
+    report = Report(store)
+    told = dict(zip(sorted([long.rater, short.rater]), report.alarms))
+    assert "constant in 100 % of 5, padded in 100 % of 5" in told[long.rater]
+    assert "brackets in 100 % of 5" in told[short.rater] and "copy" not in " ".join(report.alarms)
+    assert report.to_html(tmp_path / "r.html").read_text().count('class="alarm"') == 2
+    assert str(report).startswith(told[sorted(told)[0]])
+
+
+def test_a_judge_that_no_canary_beats_makes_no_report_red(store, make_answers):
+    with FakeJudgeServer(score=lambda text: text == "right") as server:
+        judge_of(server, canaries=5).rate(
+            make_answers(6, {"base": "right", "tuned": "wrong"}), store, progress=False
+        )
+    assert len(table(store)) and Report(store).alarms == []
 
 
 def test_a_cut_reference_loses_to_the_whole(store, make_answers):

@@ -147,6 +147,8 @@ def test_a_dimension_that_cannot_be_is_refused_where_it_is_entered(fake, store):
 
 def test_faults_stand_beside_their_fields_all_at_once_and_bar_the_run(fake, store):
     panel = panel_on(fake, store)
+    panel.rules.rows["temperature"].input.value = "warm"
+    assert "between 0 and 2" in panel.rules.rows["temperature"].children[1].value
     panel.rules.rows["temperature"].input.value = "9"
     panel.rules.rows["canaries"].input.value = "many"
     panel.rows["limit"].input.value = "-2"

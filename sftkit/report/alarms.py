@@ -1,0 +1,33 @@
+"""What makes a report red: a judge whom an answer that must not win has beaten.
+
+Canaries are answers without merit that are judged among the others in every run (an empty one, a constant string, a padded
+copy …). A judge that lets one kind of them win in more than 5 % can be had, and its other verdicts mean little.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sftkit.ratings.rating import CANARY
+from sftkit.report.bias import canaries_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+RED = 0.05  # the share of a kind's comparisons that it may win
+
+
+def alarms(ratings: pd.DataFrame) -> list[str]:
+    """One sentence for each judge that a kind of canary beat in more than 5 %. ratings: RatingStore.frame(), whole."""
+    found = []
+    sung = ratings[ratings["model_b"].astype(str).str.startswith(CANARY)]
+    for rater in sorted(map(str, sung["rater"].unique())):
+        kinds = []
+        for model in sorted(map(str, sung.loc[sung["rater"].astype(str) == rater, "model_b"].unique())):
+            won = canaries_of(sung[sung["model_b"].astype(str) == model], rater)["won"].dropna()
+            if len(won) and (rate := float((won > 0.5).mean())) > RED:
+                kinds.append(f"{model.removeprefix(CANARY)} in {100 * rate:.0f} % of {len(won)}")
+        if kinds:
+            told = f"{rater} can be had: answers that must not win did ({', '.join(kinds)})."
+            found.append(f"{told} Do not rely on its verdicts.")
+    return found
