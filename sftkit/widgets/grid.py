@@ -302,8 +302,7 @@ class ComparisonGrid(anywidget.AnyWidget):
         said = self._known.get(row)
         if self.show_judge == "never" or said is None or not said.is_vote:
             return 0
-        rows = grid_judge.verdicts_on(self.store, self._rows.comparisons[row].prompt_id, said.shown)
-        return int(rows["rater"].nunique())
+        return grid_judge.count(self.store, self._rows.comparisons[row].prompt_id, said.shown)
 
     def _store(self, row: int, content: Message) -> None:
         comparison, shown, opinion = self._rows.comparisons[row], self._shown(row), content["opinion"]

@@ -10,10 +10,11 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 import pandas as pd
+import sqlalchemy as sa
 
 from sftkit.generation.table import Generations
 from sftkit.judging.asked import asked, calls_behind
-from sftkit.ratings import RatingStore
+from sftkit.ratings import RatingStore, tables
 from sftkit.ratings.votes import combine
 from sftkit.ratings.worth import is_judge
 from sftkit.widgets.grid_votes import LETTERS
@@ -27,6 +28,18 @@ def verdicts_on(store: RatingStore, prompt_id: str, models: Collection[str]) -> 
     judges = frame["rater"].map(is_judge).astype(bool)
     here = frame["model_a"].isin(models) & frame["model_b"].isin(models)
     return frame[judges & here & frame["current"] & frame["verdict"].isin(_VERDICTS)]
+
+
+def count(store: RatingStore, prompt_id: str, models: Collection[str]) -> int:
+    """How many judges those are. Asked at every vote, so the store is asked first whether there is any judge at all."""
+    column = tables.ratings.c
+    any_judge = sa.select(column.id).where(
+        column.prompt_id == tables.storable(prompt_id), column.rater.like("judge:%")
+    )
+    with store.reading() as connection:
+        if connection.scalar(any_judge.limit(1)) is None:
+            return 0
+    return int(verdicts_on(store, prompt_id, models)["rater"].nunique())
 
 
 def shown(

@@ -4,6 +4,7 @@ all raters of a project are."""
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
 from sftkit.ratings import RatingStore
@@ -13,6 +14,8 @@ from sftkit.widgets.grid_votes import Said
 
 if TYPE_CHECKING:
     from sftkit.ratings.projects import Project
+
+AT_ONCE = 1000  # rows among which a free one is looked for; mostly the first is
 
 
 class Line:
@@ -33,7 +36,7 @@ class Line:
         self._comparisons, self._store, self._rater = comparisons, store, rater
         self._strategy, self._seed, self._project = strategy, seed, project
         self._twins = _twins(comparisons)
-        self.order: list[int] = list(range(len(comparisons)))
+        self._follow(list(range(len(comparisons))))
         self.probability: dict[str, float] = {}
         self.design = ""  # names the sample that the probabilities belong to
 
@@ -45,23 +48,31 @@ class Line:
             self._comparisons, self._store.frame(), self._strategy, rater=self._rater, seed=self._seed,
             project=None if self._project is None else self._project.name,
         )  # fmt: skip
-        self.order, self.probability, self.design = queue.order, queue.probability, queue.design
+        self._follow(queue.order)
+        self.probability, self.design = queue.probability, queue.design
+
+    def _follow(self, order: list[int]) -> None:
+        self.order = order
+        self._place = {row: place for place, row in enumerate(order)}
 
     def next(self, after: int, said: Mapping[int, Said], kept: Collection[int] | None) -> int | None:
         """The row to rate after `after` (-1: from the start), of those that the filter keeps; None when there is none.
 
         In a project it is this rater's from now on, for the length of a lease.
         """
-        place = self.order.index(after) + 1 if after in self.order else 0
-        rows = [
+        place = self._place.get(after, -1) + 1
+        rows = (
             row
-            for row in (*self.order[place:], *self.order[:place])
+            for row in chain(islice(self.order, place, None), islice(self.order, place))
             if (kept is None or row in kept) and self._due(row, said)
-        ]
-        if self._project is None or not rows:
-            return rows[0] if rows else None
-        taken = self._project.take(self._rater, [self._comparisons[row].id for row in rows])
-        return next((row for row in rows if self._comparisons[row].id == taken), None)
+        )
+        if self._project is None:
+            return next(rows, None)
+        while some := list(islice(rows, AT_ONCE)):
+            taken = self._project.take(self._rater, [self._comparisons[row].id for row in some])
+            if taken is not None:
+                return next(row for row in some if self._comparisons[row].id == taken)
+        return None
 
     def _due(self, row: int, said: Mapping[int, Said]) -> bool:
         """Neither rated nor skipped; in a project, a repeat only of what this rater has rated."""
