@@ -48,7 +48,7 @@ class Fault:
 
     def said_in(self, lang: str) -> str:
         """All of it in "en" or "zh"."""
-        where = f"{self.field}: " if self.field else ""
+        where = f"{in_language(self.field, lang)}: " if self.field else ""
         return where + in_language(listed(filter(None, (self.message, self.fix)), " "), lang)
 
 
@@ -69,10 +69,13 @@ class FilterError(ConfigError):
 
     def __init__(self, text: str, faults: list[Fault]):
         self.text, self.faults = text, list(faults)
-        shown = text if len(text) <= 200 else text[:199] + "…"
-        Exception.__init__(
-            self, f"The filter {shown} cannot be used:\n" + "\n".join(f"  - {fault}" for fault in faults)
-        )
+        Exception.__init__(self, self.said_in("en"))
+
+    def said_in(self, lang: str) -> str:
+        """All of it in "en" or "zh"."""
+        shown = self.text if len(self.text) <= 200 else self.text[:199] + "…"
+        head = in_language(say("The filter {text} cannot be used:", text=shown), lang)
+        return head + "".join(f"\n  - {fault.said_in(lang)}" for fault in self.faults)
 
 
 class DataError(SftkitError):

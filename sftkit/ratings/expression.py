@@ -15,8 +15,9 @@ from difflib import get_close_matches
 from typing import Any
 
 from sftkit.errors import Fault, FilterError
+from sftkit.wording import say
 
-TEXT, TRUTH, NUMBER, LIST = "text", "yes or no", "a number", "a list of texts"
+TEXT, TRUTH, NUMBER, LIST = say("text"), say("yes or no"), say("a number"), say("a list of texts")
 COLUMNS = {
     "prompt_id": TEXT, "task": TEXT, "models": LIST, "model": LIST, "rated": TRUTH, "unrated": TRUTH, "verdict": TEXT,
     "disagreement": TRUTH, "flagged": TRUTH, "skipped": TRUTH, "text": TEXT, "tags": LIST, "note": TEXT,
@@ -24,18 +25,18 @@ COLUMNS = {
 LONGEST = 2000  # characters of an expression
 _ORDER = {ast.Lt: operator.lt, ast.LtE: operator.le, ast.Gt: operator.gt, ast.GtE: operator.ge}
 _SAME = {ast.Eq: operator.eq, ast.NotEq: operator.ne}
-_HINTS: dict[type, str] = {
-    ast.BitAnd: "Write and.", ast.BitOr: "Write or.", ast.Invert: "Write not.", ast.Is: "Write ==.",
-    ast.IsNot: "Write !=.", ast.JoinedStr: "Put plain text in quotes.", ast.NamedExpr: "Write == to compare.",
+_INSTEAD: dict[type, str] = {
+    ast.BitAnd: "and", ast.BitOr: "or", ast.Invert: "not", ast.Is: "==", ast.IsNot: "!=", ast.NamedExpr: "==",
+    ast.JoinedStr: "'math'",
 }  # fmt: skip
 _SLIPS = {
-    r"[\u2018\u2019\u201c\u201d]": "Use straight quotes: 'math'.",
-    r"&&|\bAND\b": "Write and.",
-    r"\|\||\bOR\b": "Write or.",
-    r"!(?!=)|\bNOT\b": "Write not.",
-    r"(?<![=!<>])=(?!=)": "Write == to compare.",
+    r"[\u2018\u2019\u201c\u201d]": "'math'",
+    r"&&|\bAND\b": "and",
+    r"\|\||\bOR\b": "or",
+    r"!(?!=)|\bNOT\b": "not",
+    r"(?<![=!<>])=(?!=)": "==",
 }
-_ALLOWED = "Use and, or, not, ==, !=, <, >, in, len, lower, startswith, endswith, columns, texts in quotes."
+_WORDS = "and, or, not, in, ==, !=, <, <=, >, >=, len, lower, startswith, endswith"
 
 Columns = Callable[[str], Sequence[Any]]  # a column's values by its name
 
@@ -51,7 +52,7 @@ class Part:
 
 def at_place(place: int) -> str:
     """How a fault says where it is; `place` counts from 0."""
-    return f"character {place + 1}"
+    return say("character {n}", n=place + 1)
 
 
 class Reader:
@@ -68,13 +69,12 @@ class Reader:
         if not self._line.strip():
             return None
         if len(self.text) > LONGEST:
-            raise FilterError(
-                self.text, [Fault("", f"It has {len(self.text)} characters, at most {LONGEST} can be.")]
-            )
+            words = say("It has {n} characters, at most {most} can be.", n=len(self.text), most=LONGEST)
+            raise FilterError(self.text, [Fault("", words)])
         try:
             part = self._truth(self._parsed())
         except RecursionError:
-            raise FilterError(self.text, [Fault("", "It is nested too deeply.")]) from None
+            raise FilterError(self.text, [Fault("", say("It is nested too deeply."))]) from None
         if self._faults:
             raise FilterError(self.text, self._faults)
         return part
@@ -85,14 +85,15 @@ class Reader:
                 warnings.simplefilter("ignore")  # "\d" and the like are the writer's business
                 return ast.parse(self._line.strip(), mode="eval").body
         except SyntaxError as error:
-            place = max(0, (error.offset or 1) - 1) + self._skipped
-            words = (error.msg or "invalid syntax").replace(" or ':='", "")
-            hint = next((hint for sign, hint in _SLIPS.items() if re.search(sign, self._line)), "")
+            place = min(max(0, (error.offset or 1) - 1) + self._skipped, len(self.text))
+            slip = next((right for sign, right in _SLIPS.items() if re.search(sign, self._line)), "")
             fault = Fault(
-                at_place(min(place, len(self.text))), _sentence(f"It cannot be read: {words}"), hint
+                at_place(place), _unread(error.msg or "invalid syntax"), _write(slip) if slip else ""
             )
-        except (ValueError, MemoryError, OverflowError) as error:
-            fault = Fault("", _sentence(f"It cannot be read: {error or 'it is nested too deeply'}"))
+        except (MemoryError, RecursionError):
+            fault = Fault("", say("It is nested too deeply."))
+        except (ValueError, OverflowError) as error:
+            fault = Fault("", _unread(str(error)))
         raise FilterError(self.text, [fault]) from None
 
     def _place(self, node: ast.AST) -> int:
@@ -104,8 +105,9 @@ class Reader:
         self._faults.append(Fault(at_place(self._place(node)), message, fix))
 
     def _refused(self, node: ast.AST) -> None:
-        hint = _HINTS.get(type(getattr(node, "op", None))) or _HINTS.get(type(node)) or _ALLOWED
-        self._wrong(node, f"{self._source(node)} cannot be used in a filter.", hint)
+        right = _INSTEAD.get(type(getattr(node, "op", None))) or _INSTEAD.get(type(node))
+        fix = _write(right) if right else say("Use {words}, columns and texts in quotes.", words=_WORDS)
+        self._wrong(node, say("{source} cannot be used in a filter.", source=self._source(node)), fix)
 
     def _source(self, node: ast.AST) -> str:
         return _short(ast.get_source_segment(self._line.strip(), node) or type(node).__name__)
@@ -121,8 +123,10 @@ class Reader:
             return Part(TRUTH, lambda c, n: list(map(operator.not_, inner.of(c, n))))
         part = self._part(node)
         if part.plain and part.kind in (TEXT, NUMBER, LIST):
-            fix = f"Write {self._source(node)} in text." if part.kind == TEXT else _EXAMPLES[part.kind]
-            self._wrong(node, f"{self._source(node)} says nothing by itself.", fix)
+            right = f"{self._source(node)} in text" if part.kind == TEXT else _EXAMPLES[part.kind]
+            self._wrong(
+                node, say("{source} says nothing by itself.", source=self._source(node)), _write(right)
+            )
         return part if part.kind == TRUTH else Part(TRUTH, lambda c, n: list(map(bool, part.of(c, n))))
 
     def _part(self, node: ast.expr) -> Part:
@@ -150,27 +154,27 @@ class Reader:
             return Part(TEXT, lambda c, n: [value] * n, plain=True)
         if isinstance(value, (int, float)):
             return Part(NUMBER, lambda c, n: [value] * n, plain=True)
-        self._wrong(
-            node, f"{_short(repr(value))} cannot be used in a filter.", "Write '' for what is missing."
-        )
+        words = say("{source} cannot be used in a filter.", source=self._source(node))
+        self._wrong(node, words, say("Write '' for what is missing."))
         return _NOTHING
 
     def _several(self, node: ast.Tuple | ast.List | ast.Set) -> Part:
         values = [value.value if isinstance(value, ast.Constant) else None for value in node.elts]
         if not values or not all(isinstance(value, str) for value in values):
-            self._wrong(node, "A list holds texts in quotes only.", "Write ('math', 'code').")
+            self._wrong(node, say("A list holds texts in quotes only."), _write("('math', 'code')"))
         return Part(LIST, lambda c, n: [tuple(values)] * n, plain=True)
 
     def _column(self, node: ast.Name) -> Part:
         name = node.id
         if name not in COLUMNS:
             near = get_close_matches(name, COLUMNS, n=1, cutoff=0.6)
-            fix = (
-                f"Did you mean {near[0]}?"
-                if near
-                else f"Columns: {', '.join(COLUMNS)}. Texts go in quotes: {_short(name)!r}."
+            known, text = ", ".join(COLUMNS), repr(_short(name))
+            fix = say("Columns: {names}. Texts go in quotes: {text}.", names=known, text=text)
+            self._wrong(
+                node,
+                say("{name} is no column.", name=_short(name)),
+                say("Did you mean {name}?", name=near[0]) if near else fix,
             )
-            self._wrong(node, f"{_short(name)} is no column.", fix)
             return _NOTHING
         self.columns.setdefault(name, self._place(node))
         return Part(COLUMNS[name], lambda c, n: c(name))
@@ -186,9 +190,7 @@ class Reader:
         parts = [self._part(value) for value in given]
         fits = len(parts) == len(takes) and all(_fits(part.kind, kinds) for part, kinds in zip(parts, takes))
         if node.keywords or not fits:
-            self._wrong(
-                node, f"{name} takes {' and '.join(' or '.join(kinds) for kinds in takes)}.", _USES[name]
-            )
+            self._wrong(node, say("{name} does not take these values.", name=name), _write(_USES[name]))
             return _NOTHING
         return Part(gives, lambda c, n: list(map(does, *(part.of(c, n) for part in parts))))
 
@@ -209,12 +211,15 @@ class Reader:
         if does is not None:
             return Part(TRUTH, lambda c, n: list(map(does, left.of(c, n), right.of(c, n))))
         if type(op) in (ast.Is, ast.IsNot):
-            self._wrong(node, "is cannot be used in a filter.", _HINTS[type(op)])
+            self._wrong(
+                node, say("{source} cannot be used in a filter.", source="is"), _write(_INSTEAD[type(op)])
+            )
+        elif type(op) in _ORDER and _ANY not in (left.kind, right.kind):
+            words = say("Only numbers come before or after one another.")
+            self._wrong(place, words, _write(_EXAMPLES[NUMBER]))
         elif _ANY not in (left.kind, right.kind):
-            kinds = f"{left.kind} and {right.kind} cannot be compared like this."
-            ordered = type(op) in _ORDER
-            words = "Only numbers come before or after one another." if ordered else kinds
-            self._wrong(place, words, _EXAMPLES[NUMBER if ordered else right.kind])
+            words = say("{left} and {right} cannot be compared like this.", left=left.kind, right=right.kind)
+            self._wrong(place, words, _write(_EXAMPLES[right.kind]))
         return _NOTHING
 
 
@@ -227,16 +232,16 @@ _CALLS: dict[str, tuple[list[tuple[str, ...]], str, Callable[..., Any]]] = {
     "endswith": ([(TEXT,), (TEXT,)], TRUTH, str.endswith),
 }
 _USES = {
-    "len": "Write len(text) > 500.",
-    "lower": "Write lower(task) == 'math'.",
-    "startswith": "Write startswith(task, 'm').",
-    "endswith": "Write endswith(text, '?').",
+    "len": "len(text) > 500",
+    "lower": "lower(task) == 'math'",
+    "startswith": "startswith(task, 'm')",
+    "endswith": "endswith(text, '?')",
 }
 _EXAMPLES = {
-    TEXT: "Write task == 'math' or 'python' in text.",
-    TRUTH: "Write flagged or not flagged.",
-    NUMBER: "Write len(text) > 500.",
-    LIST: "Write 'unsafe' in tags or task in ('math', 'code').",
+    TEXT: "task == 'math'",
+    TRUTH: "flagged",
+    NUMBER: "len(text) > 500",
+    LIST: "'unsafe' in tags",
 }
 
 
@@ -289,8 +294,13 @@ def _is_number(node: ast.expr) -> bool:
     return isinstance(node, ast.Constant) and type(node.value) in (int, float)
 
 
-def _sentence(words: str) -> str:
-    return words if words.endswith(("?", ".")) else f"{words}."
+def _unread(words: str) -> str:
+    """In the words of Python's parser, which are English."""
+    return say("It cannot be read: {words}.", words=words.replace(" or ':='", "").rstrip(".?"))
+
+
+def _write(example: str) -> str:
+    return say("Write {example}.", example=example)
 
 
 def _short(text: str) -> str:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from sftkit.errors import Fault, FilterError
 from sftkit.ratings.expression import COLUMNS, LIST, TEXT, TRUTH, Columns, Reader, at_place
+from sftkit.wording import say
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,7 +36,9 @@ class Filter:
 
     def __init__(self, text: str):
         if not isinstance(text, str):
-            raise FilterError(repr(text), [Fault("", f"A filter is text, not {type(text).__name__}.")])
+            raise FilterError(
+                repr(text), [Fault("", say("A filter is text, not {kind}.", kind=type(text).__name__))]
+            )
         self.text = text
         reader = Reader(text)
         self._part = reader.read()
@@ -49,7 +52,11 @@ class Filter:
         if lacking:
             have = ", ".join(name for name in COLUMNS if name in table.columns)
             faults = [
-                Fault(at_place(place), f"{name} is not known here.", f"Known: {have}.")
+                Fault(
+                    at_place(place),
+                    say("{name} is not known here.", name=name),
+                    say("Known: {names}.", names=have),
+                )
                 for name, place in lacking.items()
             ]
             raise FilterError(self.text, faults)
@@ -68,7 +75,7 @@ class Filter:
         try:
             return self._part.of(column, count)  # type: ignore[union-attr]
         except RecursionError:
-            raise FilterError(self.text, [Fault("", "It is nested too deeply.")]) from None
+            raise FilterError(self.text, [Fault("", say("It is nested too deeply."))]) from None
 
     def __str__(self) -> str:
         return self.text

@@ -66,11 +66,11 @@ def test_what_an_expression_keeps(text, kept):
         ("  flaged", 3, "Did you mean flagged?"),
         ("'é' in txt", 8, "Did you mean text?"),
         ("\n rated and\n\n tgs", 15, "Did you mean tags?"),
-        ("task = 'math'", 6, "Write == to compare."),
+        ("task = 'math'", 6, "Write ==."),
         ("rated && flagged", 8, "Write and."),
         ("rated AND flagged", 7, "Write and."),
         ("! rated", 1, "Write not."),
-        ("task == “math”", 9, "Use straight quotes"),
+        ("task == “math”", 9, "Write 'math'."),
         ("rated & flagged", 1, "Write and."),
         ("rated or ~flagged", 10, "Write not."),
         ("task is 'x'", 1, "Write ==."),
@@ -83,12 +83,12 @@ def test_what_an_expression_keeps(text, kept):
         ("task == None", 9, "Write '' for what is missing."),
         ("task in (1, 'a')", 9, "A list holds texts in quotes only."),
         ("task in ()", 9, "A list holds texts"),
-        ("len(rated) > 1", 1, "len takes text or a list of texts"),
-        ("len(text, note) > 1", 1, "len takes"),
-        ("startswith(task)", 1, "startswith takes text and text"),
-        ("lower(s=task) == 'x'", 1, "lower takes"),
+        ("len(rated) > 1", 1, "len does not take these values. Write len(text) > 500."),
+        ("len(text, note) > 1", 1, "len does not take"),
+        ("startswith(task)", 1, "Write startswith(task, 'm')."),
+        ("lower(s=task) == 'x'", 1, "lower does not take"),
         ("text.upper() == 'X'", 1, "cannot be used"),
-        ("f'{task}' == 'x'", 1, "Put plain text in quotes."),
+        ("f'{task}' == 'x'", 1, "Write 'math'."),
         ("(rated", 1, "never closed"),
         ("task == 'math", 9, "unterminated"),
     ],
@@ -99,6 +99,17 @@ def test_a_fault_is_placed_and_mended(text, place, words):
     (fault,) = caught.value.faults
     assert fault.field == f"character {place}" and words in str(caught.value)
     assert isinstance(caught.value, ConfigError) and caught.value.text == text
+
+
+def test_a_fault_is_said_in_chinese_too():
+    with pytest.raises(FilterError) as caught:
+        Filter("tsk == 'a' and flagged < note")
+    assert caught.value.said_in("zh") == (
+        "筛选条件 tsk == 'a' and flagged < note 无法使用：\n"
+        "  - 第 1 个字符: 没有 tsk 这一列。是否想写 task？\n"
+        "  - 第 26 个字符: 只有数字才能比较大小。请写成 len(text) > 500。"
+    )
+    assert caught.value.said_in("en") == str(caught.value)
 
 
 def test_all_faults_come_at_once():
