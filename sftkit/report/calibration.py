@@ -99,14 +99,15 @@ def _weighted(
 class Both:
     """Humans' and a judge's outcomes for one model against another, prompt by prompt. prompt: ids, humans' first;
     human: mean outcome of the first of them; judge: of all; weight: 1 / sampling probability of the humans' prompts.
-    unjudged: prompts with a human vote that the judge did not score; unweighted: human votes without a probability."""
+    unjudged: prompts with a human vote that the judge did not score; unsampled: prompts left out because the queue chose
+    others by their probability, and not these."""
 
     prompt: list
     human: np.ndarray
     judge: np.ndarray
     weight: np.ndarray
     unjudged: int
-    unweighted: int
+    unsampled: int
 
     def estimate(self) -> Estimate:
         """The calibrated figure."""
@@ -116,8 +117,8 @@ class Both:
             return Estimate.unknown(f"{which}: calibration needs two or more", n, self.unjudged, PPI)
         found = _weighted(self.human, self.judge[:n], self.judge[n:], self.weight, None)
         note = found.note
-        if self.unweighted:
-            note = f"{self.unweighted} human votes without a sampling probability count as average ones"
+        if self.unsampled:
+            note = f"{self.unsampled} comparisons with human votes that the queue did not sample are left out"
         return replace(found, unscored=self.unjudged, note=note)
 
 
@@ -134,14 +135,17 @@ def both(votes: pd.DataFrame, model: str, baseline: str, judge: str, humans: str
     mine = mine.assign(weight=1 / chance.astype(float).where(chance > 0))
     people = mine.groupby("prompt_id", sort=False)[["outcome", "weight"]].mean()
     known = people[people.index.isin(said.index)]
-    sampled = known["weight"].notna().any()
+    drawn = known["weight"].notna()
+    left_out = int((~drawn).sum()) if drawn.sum() >= 2 else 0
+    kept = known[drawn] if left_out else known
+    rest = said[~said.index.isin(kept.index)]
     return Both(
-        prompt=[*known.index, *said.index[~said.index.isin(known.index)]],
-        human=known["outcome"].to_numpy(float),
-        judge=np.concatenate([said[known.index], said[~said.index.isin(known.index)]]).astype(float),
-        weight=known["weight"].fillna(known["weight"].mean() if sampled else 1.0).to_numpy(float),
+        prompt=[*kept.index, *rest.index],
+        human=kept["outcome"].to_numpy(float),
+        judge=np.concatenate([said[kept.index], rest]).astype(float),
+        weight=kept["weight"].to_numpy(float) if drawn.sum() >= 2 else np.ones(len(kept)),
         unjudged=len(people) - len(known),
-        unweighted=int(mine["weight"].isna().sum()) if sampled else 0,
+        unsampled=left_out,
     )
 
 
@@ -152,7 +156,7 @@ def calibrated_win_rate(
 
     PPI++ with prompts as items; several human votes on a prompt are averaged. Where votes have a column `probability`
     (with which the queue chose the comparison), human votes are weighted by 1 / probability, so that a queue that
-    seeks out hard comparisons does no harm. n: prompts with both; unscored: human votes that the judge did not score.
+    seeks out hard comparisons does no harm; votes it did not sample are then left out. n: prompts with both; unscored: human votes that the judge did not score.
     """
     return both(votes, model, baseline, judge, humans).estimate()
 

@@ -35,6 +35,23 @@ def against(votes: pd.DataFrame, baseline: str) -> pd.DataFrame:
     return pd.concat(rows).sort_index(kind="stable")
 
 
+def with_probability(votes: pd.DataFrame, ratings: pd.DataFrame) -> pd.DataFrame:
+    """The votes with `probability`, with which the queue chose each, where the ratings know it; 0..1 or missing."""
+    if "probability" in votes or "probability" not in ratings or not len(votes):
+        return votes
+    known = ratings[ratings["current"].astype(bool) & ratings["probability"].notna()]
+    if known.empty:
+        return votes
+    pair = [np.minimum(known["model_a"].to_numpy(object), known["model_b"].to_numpy(object)),
+            np.maximum(known["model_a"].to_numpy(object), known["model_b"].to_numpy(object))]  # fmt: skip
+    chance = known["probability"].astype(float).groupby([known["rater"], known["prompt_id"], *pair]).min()
+    a, b = votes["model_a"].to_numpy(object), votes["model_b"].to_numpy(object)
+    places = pd.MultiIndex.from_arrays(
+        [votes["rater"], votes["prompt_id"], np.minimum(a, b), np.maximum(a, b)]
+    )
+    return votes.assign(probability=chance.reindex(places).to_numpy())
+
+
 def win_rates(votes: pd.DataFrame, baseline: str, by: str | None = None) -> pd.DataFrame:
     """One row a rater and model: its win rate against the baseline; with `by`, a column of votes, one for each value.
 
