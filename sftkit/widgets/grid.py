@@ -21,7 +21,7 @@ import pandas as pd
 import traitlets
 from IPython.display import display
 
-from sftkit.errors import ConfigError, Fault, SftkitError
+from sftkit.errors import ConfigError, Fault, FilterError, SftkitError
 from sftkit.generation.table import Generations
 from sftkit.ratings import DIMENSIONS, Dimension, RatingStore
 from sftkit.ratings.blind import comparisons
@@ -32,7 +32,7 @@ from sftkit.widgets.grid_filter import GridFilter, columns, disagreements
 from sftkit.widgets.grid_line import Line
 from sftkit.widgets.grid_rows import Rows
 from sftkit.widgets.grid_votes import NOTHING, Said, evidence_of, is_empty, ratings_of, read, state_of
-from sftkit.widgets.labels import label, table
+from sftkit.widgets.labels import label, language, table
 
 _STATIC = Path(__file__).parent / "static"
 KINDS = ("hello", "rows", "row", "next", "hold", "vote", "judge", "part", "filter", "progress", "reveal")
@@ -258,8 +258,9 @@ class ComparisonGrid(anywidget.AnyWidget):
     def _on_filter(self, content: Message) -> Message:
         try:
             self._filter.set(content["text"])
-        except SftkitError as error:
-            return {**self._filter.told(), "text": content["text"], "fault": str(error)}
+        except FilterError as error:
+            said = "\n".join(fault.said_in(self._lang or language()) for fault in error.faults)
+            return {**self._filter.told(), "text": content["text"], "fault": said}
         return self._filter.told()
 
     def _on_progress(self, content: Message) -> None:
