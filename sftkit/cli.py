@@ -283,12 +283,8 @@ def judge(
     spend_limit: Annotated[
         float | None, typer.Option(help="Dollars after which nothing more is asked.")
     ] = None,
-    exam: Annotated[
-        bool, typer.Option("--exam", help="Let the judge sit its admission exam; ends with 1 where it fails.")
-    ] = False,
-    replay: Annotated[
-        bool, typer.Option("--replay", help="Read the store's replies again; nothing is asked.")
-    ] = False,
+    exam: Annotated[bool, typer.Option("--exam", help="The judge's admission exam; 1 if it fails.")] = False,
+    replay: Annotated[bool, typer.Option("--replay", help="Read the stored replies again, offline.")] = False,
     diff: Annotated[
         tuple[str, str], typer.Option(help="Two raters: where they differ; nothing is asked.")
     ] = ("", ""),
