@@ -52,11 +52,16 @@ def new_schema(server: str) -> str:
     return url.render_as_string(hide_password=False)
 
 
+@pytest.fixture
+def new_postgresql(postgresql) -> str:
+    return new_schema(postgresql)
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 def url(request, tmp_path) -> str:
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'ratings.db'}"
-    return new_schema(request.getfixturevalue("postgresql"))
+    return request.getfixturevalue("new_postgresql")
 
 
 @pytest.fixture

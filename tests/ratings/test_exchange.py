@@ -14,6 +14,20 @@ from sftkit.ratings import Rating, RatingStore, label_studio
 ODD = ["", "=1+1", "'quoted", '"json"', "a,b\r\nc\rd\ne", "评审 😀", "-5", "\ttab", "null", "nan", " x "]
 
 
+@pytest.fixture
+def url(request, tmp_path) -> str:
+    """SQLite, unless a test asks for both: what a file says does not depend on the database."""
+    kind = getattr(request, "param", "sqlite")
+    return (
+        f"sqlite:///{tmp_path / 'ratings.db'}"
+        if kind == "sqlite"
+        else request.getfixturevalue("new_postgresql")
+    )
+
+
+both = pytest.mark.parametrize("url", ["sqlite", "postgresql"], indirect=True)
+
+
 def vote(verdict="a", rater="human:ana", prompt_id="p1", a="base", b="tuned", **more):
     return Rating(rater, prompt_id, a, b, verdict, **more)
 
@@ -42,6 +56,7 @@ def same(left: RatingStore, right: RatingStore) -> None:
     pd.testing.assert_frame_equal(left.frame().drop(columns="id"), right.frame().drop(columns="id"))
 
 
+@both
 @pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
 def test_a_round_trip_loses_nothing(full, suffix, tmp_path):
     path = full.export(tmp_path / f"ratings.{suffix}")
@@ -131,6 +146,7 @@ def test_what_cannot_be_read_says_why(store, tmp_path, name, kind, says):
         store.export(tmp_path / "none" / "r.csv")
 
 
+@both
 def test_a_file_becomes_part_of_a_project(store, answers, tmp_path):
     project = store.project("pilot", answers)
     other = RatingStore("sqlite://")
