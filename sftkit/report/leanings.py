@@ -166,5 +166,5 @@ def _least_squares(x: np.ndarray, y: np.ndarray, pair: np.ndarray, prompts: pd.S
     hessian = x.T @ x
     beta = np.linalg.pinv(hessian, hermitian=True) @ (x.T @ y)
     covariance = sandwich(x, y - x @ beta, hessian, prompts)
-    se = np.sqrt(np.diag(covariance)) if g > x.shape[1] + 1 else np.zeros(len(beta))
+    se = np.sqrt(np.maximum(np.diag(covariance), 0)) if g > x.shape[1] + 1 else np.zeros(len(beta))
     return beta, se, float(stdtrit(max(g - 1, 1), (1 + LEVEL) / 2))

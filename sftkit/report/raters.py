@@ -51,7 +51,7 @@ def severity(ratings: pd.DataFrame) -> pd.DataFrame:
         y = y - np.bincount(item, weights=y)[item] / size
         hessian = x.T @ x
         effect = np.linalg.pinv(hessian, hermitian=True) @ (x.T @ y)
-        se = np.sqrt(np.diag(sandwich(x, y - x @ effect, hessian, shared["prompt_id"])))
+        se = np.sqrt(np.maximum(np.diag(sandwich(x, y - x @ effect, hessian, shared["prompt_id"])), 0))
         g = shared["prompt_id"].nunique()
         half = stdtrit(max(g - 1, 1), (1 + LEVEL) / 2) * se if g > 1 else np.full(len(se), np.nan)
         note = "" if g > 1 else "one prompt: its spread is not known"

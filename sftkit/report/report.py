@@ -16,9 +16,14 @@ import pandas as pd
 
 from sftkit.errors import ReportError
 from sftkit.ratings.votes import of_models
-from sftkit.report import tables, words
+from sftkit.report import by_source, scores, tables, words
 from sftkit.report.alarms import alarms
+from sftkit.report.bias import bias_card
+from sftkit.report.calibration import calibration
 from sftkit.report.estimates import check_votes
+from sftkit.report.raters import rater_cards
+from sftkit.report.sources import Sources, sources
+from sftkit.report.weights import Learned, learned_weights, score_table
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -40,19 +45,21 @@ class Report:
     def __init__(self, source: Any, ratings: pd.DataFrame | None = None, baseline: str | None = None):
         if isinstance(source, pd.DataFrame):
             self.votes = source
-            self.ratings = ratings if ratings is not None else pd.DataFrame(columns=RATING_COLUMNS)
+            self.frame = ratings if ratings is not None else pd.DataFrame(columns=RATING_COLUMNS)
             self.answers = pd.DataFrame(columns=ANSWER_COLUMNS)
         elif hasattr(source, "votes") and hasattr(source, "frame"):
             self.votes, self.answers = source.votes(), source.answers().frame
-            every = source.frame()
-            self.ratings, self.alarms = of_models(every), alarms(every)
+            self.frame = source.frame()
+            self.alarms = alarms(self.frame)
         else:
             raise ReportError(
                 f"a report is made of a RatingStore or of votes, not of {type(source).__name__}"
             )
         check_votes(self.votes)
-        if missing := [name for name in RATING_COLUMNS if name not in self.ratings.columns]:
+        if missing := [name for name in RATING_COLUMNS if name not in self.frame.columns]:
             raise ReportError(f"ratings lack the column(s) {', '.join(missing)}")
+        self.ratings = of_models(self.frame) if len(self.frame) else self.frame  # without canaries
+        self.votes = tables.with_probability(self.votes, self.ratings)
         known = list(dict.fromkeys([*self.answers["model"], *tables.models(self.votes)]))
         if baseline is not None and baseline not in known:
             raise ReportError(f"no model {baseline!r}; models: {', '.join(known) or 'none'}")
@@ -71,9 +78,39 @@ class Report:
         )
 
     @cached_property
+    def by_length(self) -> pd.DataFrame:
+        """The columns of win_rates and `length`: see tables.by_length."""
+        return tables.by_length(self.votes, self.baseline)
+
+    @cached_property
+    def length_controlled(self) -> pd.DataFrame:
+        """Win rates at equal length, or why there are none: see by_source.length_controlled."""
+        return by_source.length_controlled(self.votes, self.baseline)
+
+    @cached_property
+    def strengths(self) -> pd.DataFrame:
+        """All models on one scale, for each voice: see strength.bradley_terry."""
+        return by_source.strengths(self.votes)
+
+    @cached_property
+    def pairs(self) -> pd.DataFrame:
+        """Every model against every other, for each voice: see strength.pair_matrix."""
+        return by_source.pairs(self.votes)
+
+    @cached_property
+    def rankings(self) -> pd.DataFrame:
+        """The same votes ranked seven ways, for each voice: see strength.rankings."""
+        return by_source.ranked(self.votes)
+
+    @cached_property
     def by_dimension(self) -> pd.DataFrame:
         """Mean scores and their differences: see tables.by_dimension."""
         return tables.by_dimension(self.ratings, self.baseline)
+
+    @cached_property
+    def mean_scores(self) -> pd.DataFrame:
+        """Mean scores of every model: see scores.mean_scores."""
+        return scores.mean_scores(self.ratings)
 
     @cached_property
     def agreement(self) -> pd.DataFrame:
@@ -81,9 +118,48 @@ class Report:
         return tables.agreements(self.votes)
 
     @cached_property
+    def score_agreement(self) -> pd.DataFrame:
+        """Agreement of every two raters on scores, dimension by dimension: see scores.score_agreement."""
+        return scores.score_agreement(self.ratings)
+
+    @cached_property
+    def reliability(self) -> pd.DataFrame:
+        """Krippendorff's alpha of all raters, dimension by dimension: see scores.reliability."""
+        return scores.reliability(self.ratings)
+
+    @cached_property
+    def rater_cards(self) -> pd.DataFrame:
+        """Severity, consistency, agreement and speed of every rater: see raters.rater_cards."""
+        return rater_cards(self.votes, self.ratings)
+
+    @cached_property
     def bias(self) -> pd.DataFrame:
         """How each rater leans: see tables.bias."""
         return tables.bias(self.votes, self.ratings)
+
+    @cached_property
+    def bias_card(self) -> pd.DataFrame:
+        """Every leaning of every rater, with the ranking without it: see bias.bias_card."""
+        return bias_card(self.votes, self.frame, self.answers)
+
+    @cached_property
+    def calibration(self) -> pd.DataFrame:
+        """Every judge set right by the humans: see calibration.calibration."""
+        return calibration(self.votes, self.baseline)
+
+    @cached_property
+    def sources(self) -> Sources:
+        """Humans and judges in one model: see sources.sources."""
+        return sources(self.votes, self.frame, self.answers, baseline=self.baseline)
+
+    @cached_property
+    def learned_weights(self) -> Learned:
+        """Weights of the dimensions that overall votes teach: see weights.learned_weights."""
+        return learned_weights(self.ratings, self.votes)
+
+    def score_table(self, rater: str) -> pd.DataFrame:
+        """Mean scores of one rater, models x dimensions, for weights.ranking and its like."""
+        return score_table(self.ratings, rater)
 
     @property
     def leader(self) -> Any:

@@ -136,7 +136,7 @@ def _loose(a: np.ndarray, b: np.ndarray, y: np.ndarray, k: int) -> list[str]:
 def _table(names, strength, covariance, prompts, n, notes) -> pd.DataFrame:
     k = len(names)
     t = float(stdtrit(max(prompts - 1, 1), (1 + LEVEL) / 2))
-    se = np.sqrt(np.diag(covariance)) if prompts > 1 else np.full(k, np.nan)
+    se = np.sqrt(np.maximum(np.diag(covariance), 0)) if prompts > 1 else np.full(k, np.nan)
     spread = np.sqrt(np.maximum(np.diag(covariance)[:, None] + np.diag(covariance) - 2 * covariance, 0))
     gap = strength[:, None] - strength[None, :]
     sure = (np.abs(gap) > t * spread) & (np.abs(gap) > 1e-9) if prompts > 1 else np.zeros((k, k), bool)
