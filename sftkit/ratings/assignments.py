@@ -18,6 +18,7 @@ from sftkit.ratings.rating import VOTES
 
 if TYPE_CHECKING:
     from sftkit.ratings.projects import Project
+    from sftkit.ratings.store import RatingStore
 
 HELD = (
     5  # leases that a rater holds at once; with one more the oldest is given back, so paging locks nobody out
@@ -38,7 +39,7 @@ _CLOSED = (
 )
 _CLOSED_AMONG = _CLOSED.where(_of.comparison.in_(_AMONG))
 _KNOWN = sa.select(_has.comparison).where(_has.project == _PROJECT, _has.comparison.in_(_AMONG))
-_LOCK = sa.select(_has.place).where(_has.project == _PROJECT, _has.comparison == _ONE).with_for_update()
+_LOCK = sa.select(_has.place).where(_has.project == _PROJECT, _has.comparison == _ONE)
 _LEASED = (
     sa.select(_of.comparison)
     .where(_of.project == _PROJECT, _of.rater == _RATER, ~_of.voted)
@@ -56,20 +57,42 @@ _DROP = tables.assignments.delete().where(
 )
 
 
-def wanted_and_free(
-    connection: sa.Connection, project: Project, rater: str, wanted: Sequence[str]
+def take(store: RatingStore, project: Project, rater: str, wanted: Sequence[str]) -> str | None:
+    """Lease the first of `wanted` that is free; an id that the project does not know needs no lease.
+
+    Looking needs no lock, the lease looks once more. One that another is leasing or voting on at this moment is passed
+    over at first: many raters who want the same ones would wait for each other.
+    """
+    for patient in (False, True):
+        passed_over = False
+        for comparison, known in _free(store, project, rater, wanted):
+            if not known:
+                return comparison
+            with store.writing(durable=False) as connection:
+                if _lease(connection, project, rater, comparison, patient):
+                    return comparison
+            passed_over = True
+        if not passed_over:
+            return None
+    return None
+
+
+def _free(
+    store: RatingStore, project: Project, rater: str, wanted: Sequence[str]
 ) -> Iterator[tuple[str, bool]]:
-    """Those of `wanted` that look free, in their order, and whether the project knows them: others need no lease."""
+    """Those of `wanted` that look free, in their order, and whether the project knows them."""
     for some in _looks(wanted):
-        known = set(connection.scalars(_KNOWN, {"of_project": project.name, "among": some}))
-        taken = closed(connection, project, rater, some)
+        with store.reading() as connection:
+            known = set(connection.scalars(_KNOWN, {"of_project": project.name, "among": some}))
+            taken = closed(connection, project, rater, some)
         yield from ((one, one in known) for one in some if one not in taken)
 
 
-def lease(connection: sa.Connection, project: Project, rater: str, comparison: str) -> bool:
-    """Lease it, unless another was faster."""
-    connection.execute(_LOCK, {"of_project": project.name, "of_comparison": comparison}).all()
-    if closed(connection, project, rater, [comparison]):
+def _lease(connection: sa.Connection, project: Project, rater: str, comparison: str, patient: bool) -> bool:
+    lock = _LOCK.with_for_update(skip_locked=not patient)
+    if not connection.execute(lock, {"of_project": project.name, "of_comparison": comparison}).all():
+        return False
+    if closed(connection, project, rater, [comparison]):  # another was faster; from here on nobody can be
         return False
     _put(connection, project.name, comparison, rater, voted=False, seconds=None)
     for oldest in connection.scalars(_LEASED, {"of_project": project.name, "of_rater": rater}).all():

@@ -22,11 +22,8 @@ from sftkit.ratings import migrations
 from sftkit.ratings.tables import SCHEMA_VERSION, metadata, schema
 
 BUSY_MS = 30_000  # how long a SQLite writer waits for another one
-_FASTEST, _SLOWEST, _PATIENCE = (
-    0.0005,
-    0.008,
-    0.08,
-)  # seconds between two tries, and waited before they get denser
+_FASTEST, _SLOWEST = 0.002, 0.01  # seconds between two tries of a writer who waits
+_PATIENCE = 0.08  # seconds waited, from which on the tries get denser
 _LOCK = 0x5F7_1C17  # PostgreSQL: the advisory lock that creating and migrating take
 
 

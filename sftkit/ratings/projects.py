@@ -73,17 +73,7 @@ class Project:
         One that he holds already is his for another `lease_minutes`. A rater holds at most 5; with one more the
         oldest is given back. An id that the project does not know (a repeat, a check) is returned without a lease.
         """
-        with self.store.reading() as connection:  # looking needs no lock; the lease looks once more
-            free = assignments.wanted_and_free(connection, self, rater, list(wanted))
-            chosen, known = next(free, (None, False))
-        while known:
-            with self.store.writing(durable=False) as connection:
-                if assignments.lease(connection, self, rater, chosen):
-                    return chosen
-            with self.store.reading() as connection:
-                free = assignments.wanted_and_free(connection, self, rater, list(wanted))
-                chosen, known = next(free, (None, False))
-        return chosen
+        return assignments.take(self.store, self, rater, list(wanted))
 
     def open_to(self, rater: str) -> set[str]:
         """The comparisons that `rater` may rate now: not yet by him, nor by or leased to enough others."""
