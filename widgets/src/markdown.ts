@@ -38,6 +38,7 @@ export function safeMarkdown(text: string, parts?: Parts): DocumentFragment {
     link.rel = "noopener noreferrer nofollow";
     link.title = link.href;
   }
+  for (const block of fragment.children) if (block instanceof HTMLElement) block.dir = "auto"; // lists and tables from the right in Arabic
   if (parts) {
     colourIn(fragment, parts);
     typesetIn(fragment, parts);

@@ -83,7 +83,7 @@ const HOSTILE = [
 ];
 const HTML = "a,b,blockquote,br,code,del,em,h1,h2,h3,hr,i,li,ol,p,pre,s,strong,table,tbody,td,th,thead,tr,u,ul,var";
 const MATH = "math,semantics,mrow,mi,mn,mo,mtext,mspace,mstyle,mpadded";
-const ATTRIBUTES = ["href", "target", "rel", "title", "start", "align", "data-language", "data-math"];
+const ATTRIBUTES = ["href", "target", "rel", "title", "start", "align", "dir", "data-language", "data-math"];
 const MATH_ATTRIBUTES = ["display", "displaystyle", "scriptlevel", "mathvariant", "width", "height", "voffset", "depth", "stretchy"];
 
 beforeEach(() => document.body.replaceChildren());
