@@ -6,7 +6,7 @@ import { expect, test } from "vitest";
 
 type Colour = [red: number, green: number, blue: number, alpha: number]; // 0..1
 
-const css = ["frame", "answers"].map((name) => readFileSync(new URL(`../src/${name}.css`, import.meta.url), "utf8")).join("\n");
+const css = ["theme", "frame", "answers"].map((name) => readFileSync(new URL(`../src/${name}.css`, import.meta.url), "utf8")).join("\n");
 const stated = new Map([...css.matchAll(/(--[\w-]+):\s*([^;]+);/g)].map(([, name, value]) => [name!, value!.trim()]));
 
 // what the frontends give: JupyterLab 4.6's themes, VS Code's Light Modern and Dark Modern, Chromium's system colours
