@@ -102,7 +102,7 @@ def _sqlite(url: sa.URL) -> sa.Engine:
 
 
 def _postgresql(url: sa.URL) -> sa.Engine:
-    engine = sa.create_engine(url)
+    engine = sa.create_engine(url, pool_pre_ping=True)  # a connection that the server closed is replaced
 
     @sa.event.listens_for(engine, "begin")
     def _(connection: sa.Connection) -> None:

@@ -4,6 +4,8 @@ store = RatingStore("sqlite:///ratings.db")
 store.register(answers)                       # prompts and answers, so that a report needs the store alone
 store.add(Rating("human:ana", "p1", "base", "tuned", "b"))
 store.frame(); store.votes(); store.answers()
+store.project("pilot", answers, overlap=2)    # several raters, who get no comparison more often than the overlap says
+store.export("ratings.csv"); store.load("tasks.json", format="label-studio")
 """
 
 from __future__ import annotations

@@ -46,6 +46,17 @@ def test_a_dimension_without_an_anchor_is_refused():
         ({"evidence": {"x": float("nan")}}, "evidence"),
         ({"evidence": []}, "evidence"),
         ({"note": None}, "note"),
+        ({"verdict": "skipped"}, "reason"),
+        ({"tags": "good"}, "tags"),
+        ({"tags": ["good", ""]}, "tags"),
+        ({"tags": [3]}, "tags"),
+        ({"flag": 1}, "flag"),
+        ({"flag": None}, "flag"),
+        ({"project": ""}, "project"),
+        ({"project": 7}, "project"),
+        ({"probability": 0}, "probability"),
+        ({"probability": 1.5}, "probability"),
+        ({"probability": "half"}, "probability"),
     ],
 )
 def test_nonsense_is_refused_with_its_field(change, field):
@@ -76,3 +87,21 @@ def test_scores_may_be_custom_partial_bare_or_numpy():
         "helpfulness": {"a": 1, "b": 5},
     }
     assert type(Rating(**GOOD, scores=scores).scores["safety"]["a"]) is int
+
+
+def test_the_fields_of_a_project_with_a_numpy_flag_and_probability():
+    rating = Rating(**{**GOOD, "verdict": "both_bad"}, tags=("x",), flag=np.bool_(True), project="p", probability=np.float64(0.25))  # fmt: skip
+    assert (rating.tags, rating.flag, rating.project, rating.probability) == (["x"], True, "p", 0.25)
+    assert type(rating.flag) is bool and type(rating.probability) is float
+
+
+def test_every_fault_of_the_new_fields_comes_at_once():
+    with pytest.raises(RatingError) as caught:
+        Rating(**{**GOOD, "verdict": "skipped"}, tags=3, flag="yes", project=" ", probability=-1)
+    assert [fault.field for fault in caught.value.faults] == [
+        "reason",
+        "tags",
+        "flag",
+        "project",
+        "probability",
+    ]

@@ -262,3 +262,42 @@ def test_only_leases_are_not_synced(tmp_path, durable):
     for _ in range(2):  # the next one on the same connection
         with store.writing(durable=durable) as connection:
             assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == (2 if durable else 1)
+
+
+@pytest.mark.parametrize("url", ["postgresql"], indirect=True)
+def test_a_connection_that_the_server_closed_is_replaced(store):
+    store.add(vote())
+    with store.reading() as connection:
+        pid = connection.exec_driver_sql("SELECT pg_backend_pid()").scalar()
+    other = RatingStore(store.url)
+    with other.writing() as connection:
+        connection.exec_driver_sql(f"SELECT pg_terminate_backend({pid})")
+    other.close()
+    assert store.add(vote("b")) == 2
+
+
+def test_no_vote_is_stored_when_its_place_in_the_project_cannot_be(store, monkeypatch):
+    """Rating and assignment are one transaction."""
+    from sftkit.ratings import assignments
+
+    def fail(*_):
+        raise RuntimeError("power cut")
+
+    monkeypatch.setattr(assignments, "record", fail)
+    with pytest.raises(RuntimeError):
+        store.add(vote(project="pilot"))
+    assert store.frame().empty
+
+
+def test_many_at_once_keep_their_order_and_known_keys(store):
+    first = store.add_many([vote(prompt_id=f"p{n}", key=f"k{n}") for n in range(3)])
+    mixed = [
+        vote(prompt_id="x"),
+        vote(key="k1"),
+        vote(prompt_id="y", key="new"),
+        vote(key="new"),
+        vote(prompt_id="z"),
+    ]
+    ids = store.add_many(mixed)
+    assert ids[1] == first[1] and ids[3] == ids[2] and ids[0] < ids[2] < ids[4]
+    assert store.frame()["prompt_id"].tolist() == ["p0", "p1", "p2", "x", "y", "z"]
