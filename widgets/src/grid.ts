@@ -19,7 +19,6 @@ import { GridState, isComplete, same, withRank, withScore, withTag, withVerdict 
 import { Team, type Told } from "./team";
 
 const PATIENCE_MS = 1500; // after which a vote without an answer is called unsaved
-const LOST_MS = 8000; // and after which the kernel is said not to answer
 const REPEATED = ["mark", "go", "scroll"]; // what a key that is held down does again and again
 
 class Grid {
@@ -248,8 +247,10 @@ class Grid {
 
   private update(): void {
     const { size, waited } = this.outbox;
-    const late: Saving = waited > LOST_MS ? "lost" : waited > PATIENCE_MS ? "waiting" : "saving";
-    this.bar.update(this.look, this.gone ? "gone" : size ? late : "saved", size, this.judging.newest);
+    const saving: Saving = this.gone ? "gone" : !size ? "saved" : waited > PATIENCE_MS ? "waiting" : "saving";
+    if (saving === "waiting") this.shell.warn(this.label("grid.waiting_why"));
+    if (saving === "gone") this.shell.warn(this.label(size ? "grid.gone_why" : "grid.gone_idle", { n: size }));
+    this.bar.update(this.look, saving, size, this.judging.newest);
     this.dock.update();
   }
 
@@ -358,8 +359,7 @@ class Grid {
   /** The kernel was restarted: what is not saved waits in the browser for the cell to be run again. */
   private cut(gone: boolean): void {
     this.gone = gone;
-    if (gone) this.shell.warn(this.label("grid.gone_why"));
-    else this.shell.calm();
+    this.shell.calm();
     if (!gone) this.outbox?.resend();
     if (this.outbox) this.update();
   }

@@ -17,8 +17,8 @@ export interface BarActions {
   card(): void;
 }
 
-/** How votes stand: "lost" is without a kernel for now, "gone" until the cell is run again. */
-export type Saving = "saved" | "saving" | "waiting" | "lost" | "gone";
+/** How votes stand: "waiting" for a kernel that does not answer, "gone" until the cell is run again. */
+export type Saving = "saved" | "saving" | "waiting" | "gone";
 
 export class Bar {
   readonly element: HTMLElement;
@@ -60,7 +60,8 @@ export class Bar {
     this.meter.value = rated;
     this.count.textContent = this.label("grid.count", { done: rated, total });
     this.saving.className = `saving ${saving}`;
-    const text = saving === "saved" && rated === 0 ? "" : this.label(`grid.${saving}`, { n: unsaved });
+    const silent = (saving === "saved" && rated === 0) || (saving === "gone" && unsaved === 0);
+    const text = silent ? "" : this.label(`grid.${saving}`, { n: unsaved });
     if (this.saving.textContent !== text) this.saving.textContent = text;
     this.buttons.undo.disabled = !this.state.canUndo;
     this.buttons.redo.disabled = !this.state.canRedo;

@@ -7,6 +7,7 @@ export class Shell {
   readonly root: HTMLElement;
   readonly body = h("div", { class: "body" });
   private readonly errors = h("div", { class: "errors", role: "alert" });
+  private failed = false; // what is shown is an error
   private card: HTMLElement | null = null;
 
   constructor(
@@ -39,16 +40,18 @@ export class Shell {
   }
 
   fail(text: string): void {
+    this.failed = true;
     const close = h("button", { type: "button", "aria-label": this.label("grid.close"), onclick: () => this.calm() }, "×");
     this.errors.replaceChildren(h("span", {}, text), close);
   }
 
-  /** An error that stays until it is over. */
+  /** What is the matter until it is over; an error that says more stays. */
   warn(text: string): void {
-    this.errors.replaceChildren(h("strong", {}, text));
+    if (!this.failed && this.errors.textContent !== text) this.errors.replaceChildren(h("strong", {}, text));
   }
 
   calm(): void {
+    this.failed = false;
     this.errors.replaceChildren();
   }
 

@@ -221,8 +221,9 @@ test("after a restart of the kernel the grid says what to do, counts what it kee
   const kernel = await show(new FakeKernel(3));
   kernel.restart();
   await settle();
-  expect(find(".errors").textContent).toBe("grid.gone_why");
+  expect(find(".errors").textContent).toBe("grid.gone_idle");
   await press("a");
+  expect(find(".errors").textContent).toBe("grid.gone_why");
   await settle(9000);
   expect(find(".saving").textContent).toBe("grid.gone");
   expect(localStorage.length).toBe(1);
