@@ -126,7 +126,9 @@ class Seat:
         return label("rate.failed", self._lang)
 
 
-INSTEAD = ("grid.no_kernel", "grid.waiting", "grid.all_done_next", "grid.keys_note")
+INSTEAD = tuple(
+    f"grid.{name}" for name in ("no_kernel", "waiting", "lost", "gone_why", "all_done_next", "keys_note")
+)
 
 
 class Seats:

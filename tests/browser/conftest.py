@@ -287,9 +287,18 @@ class Notebook:
     def open(self, path: str) -> None:
         """Open the notebook and wait until its kernel answers."""
         self.page.goto(self.lab.address_of(path))
+        self.wait(path)
+
+    def wait(self, path: str = "") -> None:
+        """Wait until the notebook is there with a kernel, for instance after a reload of the page."""
         self.page.wait_for_function("() => window.jupyterapp?.shell")
         self._do("await panel.context.ready; await panel.sessionContext.ready;", panel_of=path)
         self.page.locator(".jp-Notebook").wait_for()
+
+    @property
+    def cells(self) -> list[str]:
+        """The source of every cell."""
+        return self._do("return cells.map((cell) => cell.model.sharedModel.getSource())")
 
     def _do(self, code: str, argument: Any = None, panel_of: str = "") -> Any:
         """JavaScript with `app`, `panel` (the notebook's), `cells` and `argument` at hand; its value comes back."""

@@ -13,7 +13,7 @@ import { Outbox } from "./outbox";
 import { allDone, Bar, message, type Saving } from "./panels";
 import { fromSource, Parts } from "./parts";
 import { hidePicture } from "./picture";
-import { Kernel, NO_OPINION, Unreachable, type Filtered, type Model, type Opinion, type Saved, type Setup, type Side } from "./protocol";
+import { Kernel, NO_OPINION, Unreachable, type Filtered, type Model, type Opinion, type Saved, type Setup, type Side, type Vote } from "./protocol";
 import { Shell } from "./shell";
 import { GridState, isComplete, same, withRank, withScore, withTag, withVerdict } from "./state";
 import { Team, type Told } from "./team";
@@ -130,7 +130,7 @@ class Grid {
     this.outbox = new Outbox(
       setup.grid,
       (vote) => kernel.ask({ kind: "vote", ...vote }),
-      (saved, vote) => this.acknowledged(saved, vote.opinion),
+      (saved, vote) => this.acknowledged(saved, vote),
       (error) => this.fail(error),
       () => this.update(),
     );
@@ -308,11 +308,13 @@ class Grid {
   }
 
   /** The store has it. Only now the next row is opened: nothing unsaved is left behind. */
-  private acknowledged(saved: Saved, sent: Opinion): void {
+  private acknowledged(saved: Saved, { opinion, restored }: Vote): void {
     if (!this.gone) this.shell.calm();
     this.receive(saved);
     if (saved.stale) this.fail(this.label("grid.stale", { row: saved.row + 1 }));
-    if (saved.row !== this.advanceFrom || saved.row !== this.state.focus || !isComplete(sent, this.state.places.length)) return;
+    if (saved.row !== this.state.focus || !isComplete(opinion, this.state.places.length)) return;
+    if (restored) return void this.next(saved.row); // kept since before a restart: the next key is not meant for this row
+    if (saved.row !== this.advanceFrom) return;
     this.advanceFrom = null;
     this.follow(this.project ? saved.next : this.state.nextUnrated(saved.row));
   }
