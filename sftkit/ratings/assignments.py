@@ -46,10 +46,13 @@ _LEASED = (
     .order_by(_of.at.desc())
     .offset(HELD)
 )
-_OF_PROMPT = (
-    sa.select(_has.comparison, _has.models)
-    .where(_has.project == _PROJECT, _has.prompt_id == sa.bindparam("of_prompt"))
-    .order_by(_has.comparison)
+_COMPARED = (
+    sa.select(_has.comparison)
+    .where(
+        _has.project == _PROJECT,
+        _has.prompt_id == sa.bindparam("of_prompt"),
+        _has.models == sa.bindparam("of_models"),
+    )
     .with_for_update()
 )
 _DROP = tables.assignments.delete().where(
@@ -122,11 +125,9 @@ def record(connection: sa.Connection, ratings: Iterable[Any]) -> None:
         if r.project is not None and not (r.evidence.get("repeat") or r.evidence.get("check"))
     }
     for key in sorted(newest):  # all lock in one order, so that nobody waits in a circle
-        project, prompt_id, models, _ = key
-        rows = connection.execute(_OF_PROMPT, {"of_project": project, "of_prompt": prompt_id}).all()
-        for comparison, of in rows:
-            if of == list(models):
-                _follow(connection, newest[key], comparison)
+        values = dict(zip(("of_project", "of_prompt", "of_models"), (key[0], key[1], list(key[2]))))
+        for comparison in connection.scalars(_COMPARED, values).all():
+            _follow(connection, newest[key], comparison)
 
 
 def compared(rating: Any) -> list[str]:

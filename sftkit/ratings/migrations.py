@@ -29,7 +29,7 @@ STEPS: dict[int, list[str]] = {
         "CREATE INDEX comparisons_of_prompt ON comparisons (project, prompt_id)",
         "CREATE TABLE assignments (project TEXT NOT NULL, comparison TEXT NOT NULL, rater TEXT NOT NULL, "
         "expires FLOAT NOT NULL, voted BOOLEAN NOT NULL, seconds FLOAT, at FLOAT NOT NULL, PRIMARY KEY (project, comparison, rater))",
-        "CREATE INDEX assignments_of_rater ON assignments (project, rater)",
+        "CREATE INDEX assignments_of_rater ON assignments (project, rater, voted, at)",
     ]
 }
 

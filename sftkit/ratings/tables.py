@@ -144,5 +144,5 @@ assignments = sa.Table(
     sa.Column("voted", sa.Boolean, nullable=False),  # True: a current vote stands, and no lease is needed
     sa.Column("seconds", sa.Float),  # what the vote took
     sa.Column("at", sa.Float, nullable=False),  # of the lease or vote: unix seconds, the database's clock
-    sa.Index("assignments_of_rater", "project", "rater"),
+    sa.Index("assignments_of_rater", "project", "rater", "voted", "at"),
 )

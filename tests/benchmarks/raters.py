@@ -73,7 +73,8 @@ def vote_on(store, project, rater: str, votes: int, think: float, log: int) -> N
         comparison = project.take(rater, wanted)
         taken = time.perf_counter() - start
         wanted = wanted[wanted.index(comparison) :]  # what comes before is closed
-        time.sleep(think * dice.uniform(0.5, 1.5))
+        if think:
+            time.sleep(think * dice.uniform(0.5, 1.5))
         rating = Rating(
             rater, prompts[comparison], "base", "tuned", dice.choice(["a", "b", "tie", "both_bad"]), project="load",
             scores={"safety": {"a": dice.randint(1, 5), "b": 3}}, note="because", shown_first=dice.choice("ab"),

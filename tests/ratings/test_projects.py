@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pandas as pd
 import pytest
+import sqlalchemy as sa
 
 from sftkit.errors import ConfigError, StoreError
 from sftkit.generation import Generations
@@ -243,3 +244,23 @@ def test_two_processes_make_the_same_project_at_once(url, answers, tmp_path):
     ]
     assert [maker.communicate(timeout=60)[0].strip() for maker in makers] == ["6"] * 3
     assert RatingStore(url).projects()["comparisons"].tolist() == [6]
+
+
+@pytest.mark.parametrize("url", ["sqlite"], indirect=True)
+def test_no_statement_of_a_vote_looks_through_a_whole_project(project, ids):
+    """Or 32 raters with 1,000 votes each would slow down as they go: every search is by project and something else."""
+    engine, plans = project.store._engine, []
+
+    @sa.event.listens_for(engine, "before_cursor_execute")
+    def _(connection, cursor, statement, values, context, many):
+        raw = connection.connection.dbapi_connection
+        plans.extend((statement, row[3]) for row in raw.execute(f"EXPLAIN QUERY PLAN {statement}", values))
+
+    project.take("human:ana", ids)
+    project.store.add(vote(key="k"))
+    looked = [
+        (plan, statement) for statement, plan in plans if "projects" not in plan and "SUBQUERY" not in plan
+    ]
+    assert len(looked) > 6
+    for plan, statement in looked:
+        assert plan.startswith(("SEARCH", "USE TEMP B-TREE")) and "(project=?)" not in plan, (plan, statement)
