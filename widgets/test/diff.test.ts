@@ -34,8 +34,9 @@ test("words are counted, not spaces and signs", () => {
 
 test("two long texts that share nothing take a moment, not a minute, and nothing of them is lost", () => {
   const made = (name: string) => Array.from({ length: 9000 }, (_, n) => `${name}${n}`).join(" ");
-  const started = performance.now();
+  const used = () => (globalThis as any).process.cpuUsage().user / 1e6; // s of the processor: the machine may be busy
+  const started = used();
   const pieces = difference(made("x"), made("y"));
-  expect(performance.now() - started).toBeLessThan(4000);
+  expect(used() - started).toBeLessThan(5);
   expect(pieces && [text(pieces[0]), text(pieces[1])]).toEqual([made("x"), made("y")]);
-});
+}, 60_000);
