@@ -39,6 +39,7 @@ def table(measured: dict[str, Any]) -> str:
     wheel, drag = measured["wheel"], measured["drag"]
     rows = [
         ("from the cell's start until open row and list are painted, s", f"{measured['open']:.2f}", "2"),
+        ("of it in the kernel: its CPU time, s", f"{measured['cpu']:.2f}", ""),
         (
             "sent until then, the widget's own code and labels included, kB",
             f"{measured['sent'] / 1000:.0f}",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import time
 
 from playwright.sync_api import expect
@@ -28,7 +29,11 @@ rows = [dict(prompt_id=f"p{{i}}", prompt=f"Prompt number {{i}}: " + " ".join(ran
         for i in range({ROWS}) for name in "wxyz"]
 answers = sk.Generations.from_frame(pd.DataFrame(rows))
 store = sk.RatingStore("sqlite:///ratings.db")"""
-GRID = 'grid = sk.ComparisonGrid(answers, store=store, rater="ana")\ngrid'
+GRID = """import time
+used = time.process_time()
+grid = sk.ComparisonGrid(answers, store=store, rater="ana")
+print("CPU", time.process_time() - used)
+grid"""
 
 # Scrolls the table by `step` px a frame, and looks at what was painted after every frame.
 SCROLL = """async (table, [step, frames]) => {
@@ -69,6 +74,7 @@ def test_the_page(notebook, page):
     expect(grid.locator(".row.open .answer")).to_have_count(SIDES)
     expect(grid.locator(".space .row:not(.open, .coming)").first).to_be_attached()
     measured = {"open": time.perf_counter() - began, "sent": sum(sent)}
+    measured["cpu"] = float(re.search(r"CPU ([\d.]+)", notebook.output("grid = "))[1])
     notebook.area("grid = ")
 
     page.wait_for_timeout(500)

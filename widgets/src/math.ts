@@ -3,6 +3,7 @@
 import type { MarkedExtension, Tokens } from "marked";
 import type { Parts } from "./parts";
 
+const MOST = 1000; // formulas set in one answer; what comes after them stays TeX
 const LONGEST = 4000; // characters of TeX; also bounds the time for text full of openings without an end
 
 interface Found {
@@ -99,7 +100,7 @@ const PUNCTUATION = /^[,.;:!?)\]}%，。；：！？、）]/;
 
 /** Put notation in the place of the TeX, when the typesetter is here. TeX that it cannot read stays as it is. */
 export function typesetIn(fragment: DocumentFragment, parts: Parts): void {
-  const places = [...fragment.querySelectorAll<HTMLElement>("var[data-math]")];
+  const places = [...fragment.querySelectorAll<HTMLElement>("var[data-math]")].slice(0, MOST);
   if (!places.length) return;
   parts.use("math", ({ typeset }) => {
     for (const place of places) {
