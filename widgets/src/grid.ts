@@ -294,11 +294,6 @@ class Grid {
     this.outbox.put({ id, opinion, base: rating, seconds: this.attention.seconds, next: this.project && this.advanceFrom === row }, now);
   }
 
-  private isUnsaved(row: number): boolean {
-    const id = this.state.comparisons.get(row)?.id;
-    return id !== undefined && this.outbox.opinion(id) !== undefined;
-  }
-
   private step(row: number | null): void {
     if (row === null) return;
     this.advanceFrom = null;
@@ -334,7 +329,7 @@ class Grid {
 
   private others({ all, states }: Told): void {
     if (all) this.bar.others(all);
-    if (this.state.refresh(states, (row) => this.isUnsaved(row)) && this.tableShown) this.list.render();
+    if (this.state.refresh(states) && this.tableShown) this.list.render();
   }
 
   private filtered({ rows }: Filtered): void {

@@ -118,11 +118,15 @@ export class GridState {
     this.states[row] = stateOf(opinion, comparison?.answers?.length ?? this.sides.length);
   }
 
-  /** States as the kernel knows them now, but for the rows that `mine` says are under way from here. */
-  refresh(states: string, mine: (row: number) => boolean): boolean {
+  /**
+   * Close and open rows as the kernel knew them a moment ago; whether any changed. What this rater has said stays: it may
+   * be newer than that.
+   */
+  refresh(states: string): boolean {
     const before = this.states.join("");
     if (states.length !== before.length || states === before) return false;
-    this.states = this.states.map((state, row) => (mine(row) ? state : (states[row] as State)));
+    const others = (state: string | undefined) => state === "." || state === "x";
+    this.states = this.states.map((state, row) => (others(state) && others(states[row]) ? (states[row] as State) : state));
     return this.states.join("") !== before;
   }
 

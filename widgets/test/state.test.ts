@@ -83,3 +83,10 @@ test("rows in sight, with a tall row open", () => {
   expect(inSight(74 * 1999, 740, 1999, 500, 2000, 74)).toEqual([1987, 2000]);
   expect(inSight(74 * 100 + 400, 740, 100, 500, 2000, 74)).toEqual([88, 121]); // inside of the open row
 });
+
+test("news of the others close and open rows, and never overwrite what was said here", () => {
+  const state = grid(".x.a");
+  expect(state.refresh("x...")).toBe(true);
+  expect(state.states.join("")).toBe("x..a"); // the vote is newer than the news
+  expect([state.refresh("x..."), state.refresh("x..")]).toEqual([false, false]);
+});
