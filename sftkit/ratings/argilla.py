@@ -37,7 +37,10 @@ def written(frame: pd.DataFrame, answers: Generations) -> list[dict[str, Any]]:
 
 def read(data: Any) -> tuple[Iterator, Generations | None, list[Fault]]:
     """(rows for exchange, answers to register, faults) of what `to_json`, `to_list` or `to_dict` gave."""
-    found = [(f"row {number}", *_understood(record)) for number, record in enumerate(_records(data), start=1)]
+    found = [
+        (f"row {number}", *foreign.shaped(_understood, record, "Argilla"))
+        for number, record in enumerate(_records(data), start=1)
+    ]
     good = [one for _, one, faults in found if not faults]
     return foreign.rows(found), foreign.registered(good), []
 
@@ -59,9 +62,7 @@ def _record(one: Shown) -> dict[str, Any]:
         raters[user] = opinion.rater
         for name, value in said.items():
             responses.setdefault(name, []).append({"value": value, "user_id": user})
-    about = {"prompt_id": one.prompt_id, "model_a": one.left, "model_b": one.right, "order_known": one.known}
-    about |= {"task": one.task} if one.task else {}
-    about |= {"messages": json.dumps(one.prompt, ensure_ascii=False)} if one.prompt else {}
+    about = foreign.about(one)
     about |= {"raters": json.dumps(raters, ensure_ascii=False)} if raters else {}
     fields = {"prompt": prompt_text(one.prompt) if one.prompt else "", "response_a": one.text_left or ""}
     fields |= {"response_b": one.text_right or ""} | ({"reference": one.reference} if one.reference else {})

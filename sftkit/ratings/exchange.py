@@ -16,8 +16,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sftkit.errors import Fault, RatingError, RatingsFileError, StoreError
-from sftkit.ratings import argilla, label_studio, records
+from sftkit.errors import Fault, GenerationError, RatingError, RatingsFileError, StoreError
+from sftkit.ratings import argilla, foreign, label_studio, records
 from sftkit.ratings.exchange_files import READERS, WRITERS
 from sftkit.ratings.rating import Rating
 
@@ -63,10 +63,15 @@ def load(store: RatingStore, path: str | Path, format: str | None = None, projec
     try:
         rows, answers, faults = _tool(path, kind) if kind in TOOLS else (READERS[kind](path), None, [])
         checked = list(_checked(rows, project, faults))
-    except (OSError, UnicodeDecodeError, ValueError) as error:  # pyarrow's and json's errors are ValueErrors
+    except GenerationError as error:  # the answers that come with a tool's file
+        raise RatingsFileError(path, [Fault("answers", str(error))]) from error
+    except (OSError, ValueError) as error:  # json's, pyarrow's and Unicode's are ValueErrors
         raise RatingsFileError(path, [Fault("", f"cannot be read as {kind}: {error}")]) from error
     if faults:
         raise RatingsFileError(path, faults)
+    if kind in TOOLS:
+        frame = store.frame()
+        checked = foreign.not_standing(checked, foreign.standing(frame[frame["current"]].to_dict("records")))
     return store._imported(checked, answers)
 
 
@@ -93,7 +98,7 @@ def _checked(
                 rating = Rating(**{name: _STAND_INS[name] for name in NEEDED if name not in values}, **values)
             except RatingError as error:
                 found += error.faults
-        faults += [Fault(f"{where}, {fault.field}", fault.message, fault.fix) for fault in found]
+        faults += [Fault(", ".join(filter(None, (where, f.field))), f.message, f.fix) for f in found]
         if not found:
             yield {**records.as_row(rating), **({} if created is None else {"created": created})}
 

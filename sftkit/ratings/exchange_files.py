@@ -53,16 +53,23 @@ def read_csv(path: Path) -> Read:
     )  # a raw reply may be longer than the 128 kB allowed at first
     with open(path, encoding="utf-8-sig", newline="") as file:
         reader = csv.reader(file, strict=True)
-        names = next(reader, [])
-        if faults := _name_faults(names):
-            yield "row 1", {}, faults
-            return
-        for number, cells in enumerate(reader, start=2):
-            if len(cells) == len(names):
-                values, faults = _parsed(dict(zip(names, cells)), _from_cell)
-                yield f"row {number}", values, faults
-            elif cells:
-                yield f"row {number}", {}, [Fault("", f"has {len(cells)} cells, the head has {len(names)}.")]
+        try:
+            yield from _csv_rows(reader)
+        except csv.Error as error:
+            yield f"row {reader.line_num}", {}, [Fault("", f"is no CSV: {error}.")]
+
+
+def _csv_rows(reader: Any) -> Read:
+    names = next(reader, [])
+    if faults := _name_faults(names):
+        yield "row 1", {}, faults
+        return
+    for number, cells in enumerate(reader, start=2):
+        if len(cells) == len(names):
+            values, faults = _parsed(dict(zip(names, cells)), _from_cell)
+            yield f"row {number}", values, faults
+        elif cells:
+            yield f"row {number}", {}, [Fault("", f"has {len(cells)} cells, the head has {len(names)}.")]
 
 
 def write_jsonl(path: Path, frame: pd.DataFrame) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -128,6 +128,31 @@ def registered(found: Iterable[Shown]) -> Generations | None:
     return Generations.from_frame(pd.DataFrame(list(table.values()), dtype=object)) if table else None
 
 
+def standing(rows: Iterable[dict[str, Any]]) -> set[str]:
+    """Each row as who says what of which comparison, whichever model it calls a: the same word is the same text."""
+    return {_standing(row) for row in rows}
+
+
+def not_standing(rows: Iterable[dict[str, Any]], stand: set[str]) -> list[dict[str, Any]]:
+    """The rows that say something new: another tool gives back also what nobody changed there."""
+    return [row for row in rows if _standing(row) not in stand]
+
+
+def _standing(row: dict[str, Any]) -> str:
+    models = {"a": row["model_a"], "b": row["model_b"]}
+    scores = [(name, models.get(side), float(value)) for name, side, value in sided(row["scores"])]
+    said = [
+        row["rater"],
+        row["prompt_id"],
+        sorted(models.values()),
+        models.get(row["verdict"], row["verdict"]),
+    ]
+    first = models.get(row["shown_first"])
+    return json.dumps(
+        [*said, first, sorted(scores, key=str), row["note"], row["reason"], sorted(row["tags"])]
+    )
+
+
 def understood(
     fields: dict[str, Any], about: dict[str, Any]
 ) -> tuple[Shown | None, tuple[str, str], list[Fault]]:
@@ -154,9 +179,20 @@ def understood(
         prompt_id=str(about.get("prompt_id") or prompt_id_of(prompt)),
         left=text.get("model_a") or sides[0], right=text.get("model_b") or sides[1], prompt=prompt,
         task=text.get("task"), reference=text.get("reference"), known=about.get("order_known", True) is not False,
-        text_left=fields[sides[0]], text_right=fields[sides[1]],
+        text_left=fields[sides[0]] if about.get("answers_known", True) else None,
+        text_right=fields[sides[1]] if about.get("answers_known", True) else None,
     )  # fmt: skip
     return one, sides, []
+
+
+def shaped(
+    understand: Callable[[Any], tuple[Shown | None, list[Fault]]], record: Any, tool: str
+) -> tuple[Shown | None, list[Fault]]:
+    """What `understand` makes of the record, or the fault that it is shaped as the tool never writes it."""
+    try:
+        return understand(record)
+    except (AttributeError, TypeError, KeyError, ValueError) as error:
+        return None, [Fault("", f"is not shaped as {tool} writes it: {error}.")]
 
 
 def verdict_of(value: Any, sides: tuple[str, str]) -> str | None:
@@ -166,6 +202,17 @@ def verdict_of(value: Any, sides: tuple[str, str]) -> str | None:
     word = value.strip().lower().replace(" ", "_").replace("-", "_")
     own = {name.lower().replace("-", "_"): side for name, side in zip(sides, "ab")}
     return own.get(word) or _WORDS.get(word)
+
+
+def about(one: Shown) -> dict[str, Any]:
+    """What goes beside the texts, so that the comparison can be known again."""
+    known = one.text_left is not None and one.text_right is not None
+    found = {"prompt_id": one.prompt_id, "model_a": one.left, "model_b": one.right, "order_known": one.known}
+    found |= (
+        {} if known else {"answers_known": False}
+    )  # rated and never registered: empty texts are no answers
+    found |= {"task": one.task} if one.task else {}
+    return found | ({"messages": json.dumps(one.prompt, ensure_ascii=False)} if one.prompt else {})
 
 
 def take_score(opinion: Opinion, question: str, value: float, side: str | None = None) -> None:

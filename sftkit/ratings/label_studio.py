@@ -11,7 +11,6 @@ cancelled annotation is a skip. A control that is none of these is kept in the r
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 from xml.sax.saxutils import quoteattr
@@ -55,7 +54,10 @@ def read(data: Any) -> tuple[Iterator, Generations | None, list[Fault]]:
     """(rows for exchange, answers to register, faults) of Label Studio's JSON export."""
     if not isinstance(data, list):
         raise ValueError("it is no list of tasks; export the project as JSON (not JSON-MIN)")
-    found = [(f"row {number}", *_understood(task)) for number, task in enumerate(data, start=1)]
+    found = [
+        (f"row {number}", *foreign.shaped(_understood, task, "Label Studio"))
+        for number, task in enumerate(data, start=1)
+    ]
     good = [one for _, one, faults in found if not faults]
     return foreign.rows(found), foreign.registered(good), []
 
@@ -64,10 +66,8 @@ def _task(one: Shown) -> dict[str, Any]:
     from sftkit.generation.table import prompt_text
 
     data = {"prompt": prompt_text(one.prompt) if one.prompt else "", "response_a": one.text_left or ""}
-    data |= {"response_b": one.text_right or "", "prompt_id": one.prompt_id, "model_a": one.left}
-    data |= {"model_b": one.right, "order_known": one.known}
-    data |= {name: value for name, value in (("task", one.task), ("reference", one.reference)) if value}
-    data |= {"messages": json.dumps(one.prompt, ensure_ascii=False)} if one.prompt else {}
+    data |= {"response_b": one.text_right or "", **foreign.about(one)}
+    data |= {"reference": one.reference} if one.reference else {}
     task: dict[str, Any] = {"data": data, "annotations": [], "predictions": []}
     for opinion in one.opinions:
         result = _result(opinion)

@@ -10,6 +10,7 @@ import pytest
 
 from sftkit.errors import RatingsFileError, StoreError
 from sftkit.ratings import Rating, RatingStore, label_studio
+from sftkit.ratings.exchange import TOOLS, _checked
 
 ODD = ["", "=1+1", "'quoted", '"json"', "a,b\r\nc\rd\ne", "评审 😀", "-5", "\ttab", "null", "nan", " x "]
 
@@ -103,6 +104,9 @@ def test_every_fault_is_named_by_row_and_field_and_nothing_is_stored(store, tmp_
     assert fields >= {"row 3, seconds", "row 3, scores", "row 3, created"}
     assert fields >= {"row 4, rater", "row 4, model_b", "row 4, reason"} and any("row 5" in f for f in fields)
     assert "bad.csv was not imported" in str(caught.value) and store.frame().empty
+    (tmp_path / "bad.csv").write_text('rater,prompt_id,model_a,model_b,verdict\nx,p,"a"b,c,d\n')
+    with pytest.raises(RatingsFileError, match=r"row 2: is no CSV"):
+        store.load(tmp_path / "bad.csv")
 
 
 def test_unknown_and_missing_columns_are_named(store, tmp_path):
@@ -181,6 +185,16 @@ def test_a_tool_s_file_comes_back_with_what_stands(full, tool, tmp_path):
     pd.testing.assert_frame_equal(
         *(t.sort_values(["prompt_id", "model"]).reset_index(drop=True) for t in (texts, mine))
     )
+
+
+@pytest.mark.parametrize("tool", ["argilla", "label-studio"])
+def test_a_tool_that_gives_back_what_nobody_changed_adds_nothing(full, tool, tmp_path):
+    before = full.frame()
+    assert full.load(full.export(tmp_path / "r.json", format=tool), format=tool) == 0
+    pd.testing.assert_frame_equal(before, full.frame())
+    assert (
+        len(full.answers()) == 12
+    )  # and no empty answers for those that were rated without being registered
 
 
 def test_scores_notes_and_tags_survive_the_tools(store, answers, tmp_path):
@@ -361,3 +375,42 @@ def test_the_labelling_configuration_is_xml_that_names_every_control(store, tmp_
     store.add(vote("b", scores={"safety": {"a": 1, "b": 2}}, note="n", tags=["t"], rater="human:x"))
     tasks = json.loads(store.export(tmp_path / "r.json", format="label-studio").read_text())
     assert {item["from_name"] for item in tasks[0]["annotations"][0]["result"]} <= names
+
+
+def broken(node, odd):
+    """The JSON with each of its nodes in turn replaced by something odd."""
+    yield odd
+    items = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
+    for key, inner in items:
+        for changed in broken(inner, odd):
+            copy = dict(node) if isinstance(node, dict) else list(node)
+            copy[key] = changed
+            yield copy
+
+
+@pytest.mark.parametrize("odd", [None, 3, "x", [], {}, [None], {"value": None}], ids=str)
+@pytest.mark.parametrize(
+    ("tool", "sample"), [("argilla", ARGILLA), ("label-studio", LABEL_STUDIO)], ids=["a", "l"]
+)
+def test_a_tool_s_file_of_an_odd_shape_is_a_fault_and_never_a_crash(tool, sample, odd):
+    refused = 0
+    for data in broken(sample, odd):
+        faults = []
+        try:
+            rows, _, faults = TOOLS[tool].read(data)
+            list(_checked(rows, None, faults))
+        except ValueError:  # which load names with the file
+            refused += 1
+        refused += bool(faults)
+    assert refused  # an odd prompt or odd answers cannot be rated
+
+
+def test_two_answers_of_one_model_are_named_with_the_file(store, tmp_path):
+    other = json.loads(json.dumps(ARGILLA[0])) | {"id": "r2"}
+    other["fields"]["response1"] = "Green."
+    (tmp_path / "a.json").write_text(json.dumps([ARGILLA[0], other]))
+    with pytest.raises(
+        RatingsFileError, match=r"a\.json was not imported.*\n.*'base' has more than one answer"
+    ):
+        store.load(tmp_path / "a.json", format="argilla")
+    assert store.frame().empty and not len(store.answers())
