@@ -122,8 +122,8 @@ def test_unknown_and_missing_columns_are_named(store, tmp_path):
     assert {f.field for f in caught.value.faults} >= {
         "row 1, model_a",
         "row 1, verdict",
-        "row 2, ",
-        "row 3, ",
+        "row 2",
+        "row 3",
     }
 
 
@@ -410,7 +410,7 @@ def test_two_answers_of_one_model_are_named_with_the_file(store, tmp_path):
     other["fields"]["response1"] = "Green."
     (tmp_path / "a.json").write_text(json.dumps([ARGILLA[0], other]))
     with pytest.raises(
-        RatingsFileError, match=r"a\.json was not imported.*\n.*'base' has more than one answer"
+        RatingsFileError, match=r"(?s)a\.json was not imported.*'base' has more than one answer"
     ):
         store.load(tmp_path / "a.json", format="argilla")
     assert store.frame().empty and not len(store.answers())
