@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sftkit.errors import Fault
-from sftkit.wording import say
+from sftkit.wording import as_it_is, say
 
 
 def nearest(name: str, names: Any) -> str:
@@ -43,9 +43,9 @@ def fault_of(detail: dict[str, Any], settings: Mapping[str, Any]) -> Fault:
         close = _close(field, settings)
         return Fault(field, say("there is no such setting."), nearest(field, settings), {close: value} if close else {})  # fmt: skip
     if detail["type"] == "missing":
-        return Fault(field, say("is needed."), settings[field].description or "")
+        return Fault(field, say("is needed."), as_it_is(settings[field].description or ""))
     if detail["type"] == "string_too_short":
-        return Fault(field, say("is empty."), settings[field].description or "")
+        return Fault(field, say("is empty."), as_it_is(settings[field].description or ""))
     context = detail.get("ctx", {})
     known = _WORDS.get(detail["type"])
     words = say(known, value=value, **context) if known else say("{value!r} will not do: {reason}.", value=value, reason=detail["msg"].lower())  # fmt: skip

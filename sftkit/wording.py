@@ -43,6 +43,11 @@ def say(template: str, /, **values: Any) -> Said:
     return Said(template, told)
 
 
+def as_it_is(words: str) -> Said:
+    """A sentence without values in it, whatever its braces."""
+    return say(words.replace("{", "{{").replace("}", "}}"))
+
+
 def listed(parts: Iterable[Any], separator: str = ", ") -> Said:
     """Parts in a row, each said in its language."""
     values = {f"part{number}": part for number, part in enumerate(parts)}

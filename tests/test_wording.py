@@ -15,12 +15,21 @@ from sftkit.complaints import _WORDS
 from sftkit.config import SFTConfig
 from sftkit.data.hub import refused
 from sftkit.errors import ConfigError, DataError, Fault
-from sftkit.runs import preflight
-from sftkit.wording import Said, chinese, in_language, listed, said_of, say
+from sftkit.runs import preflight, signatures
+from sftkit.runs.folder import STATES
+from sftkit.runs.model_card import ABSENT, COUNTS
+from sftkit.wording import Said, as_it_is, chinese, in_language, listed, said_of, say
 
 ROOT = Path(sftkit.__file__).parent
-# Said by name, not where they stand: kinds of faults, parts of memory, what is fetched.
-NAMED = {*_WORDS.values(), *"weights gradients optimizer activations logits buffers libraries model".split(), "data set"}  # fmt: skip
+# Said by name, not where they stand: kinds of faults, parts of memory, what is fetched, settings, causes of failures, words of the
+# run card.
+CAUSES = (*signatures.WORDS, *signatures.ENDS)
+NAMED = {
+    *_WORDS.values(), *"weights gradients optimizer activations logits buffers libraries model".split(), "data set",
+    *(as_it_is(field.description).template for field in SFTConfig.model_fields.values()), signatures.UNKNOWN,
+    ABSENT, *COUNTS.values(), *STATES, *"train eval tokenizer Prompt Reference".split(), "(empty answer)",
+    *(words for cause in CAUSES for words in (cause.title, cause.explanation)),
+}  # fmt: skip
 
 
 def sentences() -> dict[str, str]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import datetime
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from sftkit.report.page import template
 from sftkit.report.run_facts import Answers, Section, Table, sections, summary
 from sftkit.report.scrub import Scrub
 from sftkit.report.words import visible
+from sftkit.wording import in_language, say
 
 # What Markdown would take for its own: anywhere, at the beginning of a line, and in what it makes links of unasked.
 _MARKS = re.compile(r"([\\`*_\[\]<>#|~$&@!]|^[-+=]|(?<=^\d)[.)]|(?<=^\d\d)[.)]|:(?=//)|(?<=mailto):|(?<=xmpp):|(?<=www)\.)", re.IGNORECASE)  # fmt: skip
@@ -27,17 +29,17 @@ PAGE = "run_card.html.jinja"
 
 
 class RunCard:
-    """The card of `run`, as its folder is at this moment; of a run that still trains, so far.
+    """The card of `run` in "en" or "zh", as its folder is at this moment; of a run that still trains, so far.
 
     Raises `RunError` when the run's folder is damaged.
     """
 
-    def __init__(self, run: Any):
-        self.run = run
+    def __init__(self, run: Any, lang: str = "en"):
+        self.run, self._lang = run, lang
         scrub = Scrub(run.record.get("cwd") or ".")
-        self.title = f"Run {run.id}"
-        self.summary = summary(run, scrub)
-        self.sections = sections(run, scrub)
+        self.title = in_language(say("Run {name}", name=run.id), lang)
+        self.summary = summary(run, scrub, lang)
+        self.sections = sections(run, scrub, lang)
 
     def to_html(self, path: str | Path) -> Path:
         """One self-contained file. Returns its path."""
@@ -60,8 +62,8 @@ class RunCard:
     def markdown(self, picture: str = "") -> str:
         """The text of `to_markdown`; `picture`: the file of the curve, none: without it."""
         head = [f"# {plain(self.title)}", *map(plain, self.summary)]
-        body = [part for section in self.sections for part in _markdown(section, picture)]
-        return "\n\n".join([*head, *body, plain(_made())]) + "\n"
+        body = [part for section in self.sections for part in _markdown(section, picture, self._said)]
+        return "\n\n".join([*head, *body, plain(self._made())]) + "\n"
 
     def _repr_html_(self) -> str:
         return template(PAGE).render(whole=False, **self._content())
@@ -69,12 +71,22 @@ class RunCard:
     def __repr__(self) -> str:
         return f"RunCard({self.run.id!r}: {', '.join(section.title for section in self.sections)})"
 
+    def _said(self, words: str, **values: str) -> str:
+        """A sentence of the card's own, in its language."""
+        return in_language(say(words, **values), self._lang)
+
+    def _made(self) -> str:
+        return in_language(say("Made {day} by sftkit.", day=datetime.date.today().isoformat()), self._lang)
+
     def _content(self) -> dict[str, Any]:
-        return {"title": self.title, "summary": self.summary, "sections": self.sections, "made": _made()}
-
-
-def _made() -> str:
-    return f"Made {datetime.date.today().isoformat()} by sftkit."
+        return {
+            "title": self.title,
+            "summary": self.summary,
+            "sections": self.sections,
+            "made": self._made(),
+            "said": self._said,
+            "lang": self._lang,
+        }
 
 
 def _write(path: str | Path, text: str) -> Path:
@@ -100,7 +112,7 @@ def fenced(text: str, kind: str = "") -> str:
     return f"{fence}{kind}\n{text}\n{fence}"
 
 
-def _markdown(section: Section, picture: str) -> list[str]:
+def _markdown(section: Section, picture: str, said: Callable[[str], str]) -> list[str]:
     parts = [f"## {plain(section.title)}"]
     parts += [plain(section.about)] if section.about else []
     for table in section.tables:
@@ -111,20 +123,20 @@ def _markdown(section: Section, picture: str) -> list[str]:
     elif section.picture:
         parts.append(plain(section.alt))
     parts += [fenced(section.text, "text")] if section.text else []
-    parts += [part for one in section.answers for part in _answers(one)]
+    parts += [part for one in section.answers for part in _answers(one, said)]
     return [*parts, fenced(section.code, "python")] if section.code else parts
 
 
 def _table(table: Table) -> str:
-    aligned = ["---:" if name in table.numeric else "---" for name in table.columns]
+    aligned = ["---:" if place in table.numeric else "---" for place in range(len(table.columns))]
     lines = [[plain(cell) or " " for cell in row] for row in (table.columns, *table.rows)]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in (lines[0], aligned, *lines[1:]))
 
 
-def _answers(one: Answers) -> list[str]:
-    parts = [f"**Prompt**{f' ({plain(one.task)})' if one.task else ''}", fenced(one.prompt, "text")]
+def _answers(one: Answers, said: Callable[[str], str]) -> list[str]:
+    parts = [f"**{said('Prompt')}**{f' ({plain(one.task)})' if one.task else ''}", fenced(one.prompt, "text")]
     if one.reference:
-        parts += ["Reference", fenced(one.reference, "text")]
+        parts += [said("Reference"), fenced(one.reference, "text")]
     for name, answer in one.answers:
-        parts += [plain(name), fenced(answer or "(empty answer)", "text")]
+        parts += [plain(name), fenced(answer or said("(empty answer)"), "text")]
     return parts

@@ -16,6 +16,7 @@ from sftkit.errors import SftkitError
 from sftkit.report.scrub import Scrub
 from sftkit.runs.model_card import ABSENT, COUNTS
 from sftkit.runs.replay import Replay
+from sftkit.wording import as_it_is, in_language, listed, say
 
 SAMPLES = 12  # prompts shown
 LONGEST = 2_000  # characters of a text shown
@@ -23,11 +24,11 @@ LONGEST = 2_000  # characters of a text shown
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of text; `numeric`: the columns that hold figures. `fold`: shown when opened, under these words."""
+    """Rows of text; `numeric`: the places of the columns that hold figures. `fold`: shown when opened, under these words."""
 
     columns: tuple[str, ...]
     rows: list[tuple[str, ...]]
-    numeric: frozenset[str] = frozenset()
+    numeric: frozenset[int] = frozenset()
     fold: str = ""
 
 
@@ -55,8 +56,8 @@ class Section:
     code: str = ""
 
 
-def sections(run: Any, scrub: Scrub) -> list[Section]:
-    """Every section that has something to say of `run`, without secrets and paths of the machine."""
+def sections(run: Any, scrub: Scrub, lang: str = "en") -> list[Section]:
+    """Every section that has something to say of `run` in "en" or "zh", without secrets and paths of the machine."""
     record, status, metrics = run.record, run.status, run.metrics()
     makers = (
         lambda: _failure(run),
@@ -69,22 +70,24 @@ def sections(run: Any, scrub: Scrub) -> list[Section]:
         lambda: _surroundings(record),
         lambda: _replay(run, scrub),
     )
-    return [_scrubbed(section, scrub) for make in makers if (section := make()) is not None]
+    told = _Told(scrub, lang)
+    return [_scrubbed(section, told) for make in makers if (section := make()) is not None]
 
 
-def summary(run: Any, scrub: Scrub) -> list[str]:
+def summary(run: Any, scrub: Scrub, lang: str = "en") -> list[str]:
     """The run in two or three sentences."""
     status, config, metrics = run.status, run.config, run.metrics()
     losses, evals = metrics["loss"].dropna(), metrics["eval_loss"].dropna()
-    done = (
-        f"{status.step:,} of {status.total_steps:,} steps" if status.total_steps else f"{status.step:,} steps"
-    )
-    said = [f"{config.pretrain}, tuned on {config.dataset}: {status.state} after {done}."]
+    done = say("{step:,} of {total:,} steps", step=status.step, total=status.total_steps) if status.total_steps else say("{step:,} steps", step=status.step)  # fmt: skip
+    said = [say("{pretrain}, tuned on {dataset}: {state} after {done}.", pretrain=config.pretrain, dataset=config.dataset, state=say(status.state), done=done)]  # fmt: skip
     if status.reason:
         said.append(status.reason[:LONGEST])
     if len(losses):
-        said.append(f"Loss {losses.iloc[0]:.4f} at the first logged step, {losses.iloc[-1]:.4f} at the last" + (f"; eval loss {evals.iloc[-1]:.4f}." if len(evals) else "."))  # fmt: skip
-    return [scrub(line) for line in said]
+        ends = {"first": losses.iloc[0], "last": losses.iloc[-1]}
+        with_evals = say("Loss {first:.4f} at the first logged step, {last:.4f} at the last; eval loss {evals:.4f}.", **ends, evals=evals.iloc[-1]) if len(evals) else None  # fmt: skip
+        said.append(with_evals or say("Loss {first:.4f} at the first logged step, {last:.4f} at the last.", **ends))  # fmt: skip
+    told = _Told(scrub, lang)
+    return [told(line) for line in said]
 
 
 def _failure(run: Any) -> Section | None:
@@ -92,38 +95,42 @@ def _failure(run: Any) -> Section | None:
     if diagnosis is None:
         return None
     fixes = [(fix.fix_label or fix.field, fix.message) for fix in diagnosis.fixes]
-    tables = [Table(("change", "why"), fixes)] if fixes else []
-    return Section(
-        f"Why it failed: {diagnosis.title}", diagnosis.explanation, tables, text=diagnosis.evidence
-    )
+    tables = [Table((say("change"), say("why")), fixes)] if fixes else []
+    title = say("Why it failed: {title}", title=diagnosis.title)
+    return Section(title, diagnosis.explanation, tables, text=diagnosis.evidence)
 
 
 def _data(run: Any, record: dict[str, Any]) -> Section:
     files = [
-        (entry["split"], entry["path"], _figure(entry["rows"]), entry["sha256"] or ABSENT)
+        (entry["split"], entry["path"], _figure(entry["rows"]), entry["sha256"] or say(ABSENT))
         for entry in record.get("data") or []
     ]
     counts = {split: run.rows.get(split, {}) for split in ("train", "eval")}
     shown = [split for split in counts if counts[split]]
     lines = [
-        (words, *(_figure(counts[split].get(name)) for split in shown)) for name, words in COUNTS.items()
+        (say(words), *(_figure(counts[split].get(name)) for split in shown)) for name, words in COUNTS.items()
     ]
-    tables = [Table(("split", "source", "rows", "SHA-256"), files, frozenset({"rows"}))] if files else []
-    tables += [Table(("count", *shown), lines, frozenset(shown))] if shown else []
+    tables = (
+        [Table((say("split"), say("source"), say("rows"), "SHA-256"), files, frozenset({2}))] if files else []
+    )
+    tables += (
+        [Table((say("count"), *map(say, shown)), lines, frozenset(range(1, 1 + len(shown))))] if shown else []
+    )
     trained = counts["train"].get("trained_tokens")
     epochs = run.config.max_epochs
-    about = "What became of the rows: " + (f"{trained * epochs:,} trained tokens in all, over {epochs:,} epoch{'s' if epochs > 1 else ''}." if trained else f"{ABSENT}.")  # fmt: skip
-    return Section("Data", about, tables)
+    much = say("{n:,} trained tokens in all, over {epochs} epochs", n=trained * epochs, epochs=epochs) if trained else say(ABSENT)  # fmt: skip
+    about = say("What became of the rows: {much}.", much=much)
+    return Section(say("Data"), about, tables)
 
 
 def _settings(config: SFTConfig) -> Section:
     changed = config.changed()
     rows = {True: [], False: []}
     for name, info in SFTConfig.model_fields.items():
-        rows[name in changed].append((name, _value(getattr(config, name)), info.description or ""))
-    columns = ("setting", "value", "what it does")
-    rest = Table(columns, rows[False], fold=f"{len(rows[False])} settings at their defaults")
-    return Section("Settings", "", [Table(columns, rows[True]), rest])
+        rows[name in changed].append((name, _value(getattr(config, name)), as_it_is(info.description or "")))
+    columns = (say("setting"), say("value"), say("what it does"))
+    rest = Table(columns, rows[False], fold=say("{n} settings at their defaults", n=len(rows[False])))
+    return Section(say("Settings"), "", [Table(columns, rows[True]), rest])
 
 
 def _curve(run: Any, metrics: pd.DataFrame) -> Section | None:
@@ -133,10 +140,13 @@ def _curve(run: Any, metrics: pd.DataFrame) -> Section | None:
     from sftkit.report.curves import png_bytes
 
     evals = metrics[["step", "eval_loss"]].dropna()
-    alt = f"Loss by step, from {losses['loss'].iloc[0]:.3f} at step {int(losses['step'].iloc[0])} to {losses['loss'].iloc[-1]:.3f} at step {int(losses['step'].iloc[-1])}; lowest {losses['loss'].min():.3f}."  # fmt: skip
+    x, y = losses["step"], losses["loss"]
+    alt = say("Loss by step, from {first:.3f} at step {begin} to {last:.3f} at step {end}; lowest {least:.3f}.", first=y.iloc[0], begin=int(x.iloc[0]), last=y.iloc[-1], end=int(x.iloc[-1]), least=y.min())  # fmt: skip
     if len(evals):
-        alt += f" Eval loss from {evals['eval_loss'].iloc[0]:.3f} to {evals['eval_loss'].iloc[-1]:.3f}."
-    return Section("Loss", "Mean over the trained tokens of each step, nats a token.", picture=png_bytes(run, dpi=110), alt=alt)  # fmt: skip
+        ends = {"first": evals["eval_loss"].iloc[0], "last": evals["eval_loss"].iloc[-1]}
+        alt = listed([alt, say("Eval loss from {first:.3f} to {last:.3f}.", **ends)], " ")
+    about = say("Mean over the trained tokens of each step, nats a token.")
+    return Section(say("Loss"), about, picture=png_bytes(run, dpi=110), alt=alt)
 
 
 def _tasks(metrics: pd.DataFrame) -> Section | None:
@@ -145,12 +155,12 @@ def _tasks(metrics: pd.DataFrame) -> Section | None:
     if evals.empty:
         return None
     shown = evals if len(evals) <= 6 else pd.concat([evals.head(2), evals.tail(4)])
-    steps = tuple(f"step {int(step):,}" for step in shown["step"])
+    steps = tuple(say("step {n:,}", n=int(step)) for step in shown["step"])
     by_task = [value if isinstance(value, dict) else {} for value in shown["eval_loss_by_task"]]
-    lines = [("all", *(f"{loss:.4f}" for loss in shown["eval_loss"]))]
+    lines = [(say("all"), *(f"{loss:.4f}" for loss in shown["eval_loss"]))]
     for task in sorted({task for losses in by_task for task in losses}):
-        lines.append((task or "(no task)", *(_loss(losses.get(task)) for losses in by_task)))
-    return Section("Eval loss by task", "On held-out rows, nats a trained token.", [Table(("task", *steps), lines, frozenset(steps))])  # fmt: skip
+        lines.append((task or say("(no task)"), *(_loss(losses.get(task)) for losses in by_task)))
+    return Section(say("Eval loss by task"), say("On held-out rows, nats a trained token."), [Table((say("task"), *steps), lines, frozenset(range(1, 1 + len(steps))))])  # fmt: skip
 
 
 def _samples(run: Any) -> Section | None:
@@ -165,8 +175,8 @@ def _samples(run: Any) -> Section | None:
         if key not in found and len(found) == SAMPLES:
             continue
         known = found.setdefault(key, Answers(_prompt(row["prompt"]), _text(row.get("task")), _text(row.get("reference")), []))  # fmt: skip
-        known.answers.append((f"step {int(row['step']):,}", _text(row["response"])))
-    return Section("Answers", "The same prompts at the first and the last checkpoint.", answers=list(found.values()))  # fmt: skip
+        known.answers.append((say("step {n:,}", n=int(row["step"])), _text(row["response"])))
+    return Section(say("Answers"), say("The same prompts at the first and the last checkpoint."), answers=list(found.values()))  # fmt: skip
 
 
 def _times(record: dict[str, Any], status: Any, metrics: pd.DataFrame) -> Section:
@@ -181,32 +191,32 @@ def _times(record: dict[str, Any], status: Any, metrics: pd.DataFrame) -> Sectio
     )
     memory = metrics["memory_mb"].dropna() if "memory_mb" in metrics else pd.Series(dtype=float)
     lines = [
-        ("launched", record.get("created") or ABSENT),
-        ("from start to end", _time(time_spent(record, status))),
-        ("training steps alone", _time(last("seconds"))),
-        ("tokens trained on, masked ones included", _figure(last("tokens"))),
-        ("tokens a second (median)", _figure(speeds.median() if len(speeds) else None)),
-        ("peak memory of the first process", f"{memory.max():,.0f} MB" if len(memory) else ABSENT),
+        (say("launched"), record.get("created") or say(ABSENT)),
+        (say("from start to end"), _time(time_spent(record, status))),
+        (say("training steps alone"), _time(last("seconds"))),
+        (say("tokens trained on, masked ones included"), _figure(last("tokens"))),
+        (say("tokens a second (median)"), _figure(speeds.median() if len(speeds) else None)),
+        (say("peak memory of the first process"), f"{memory.max():,.0f} MB" if len(memory) else say(ABSENT)),
     ]
-    return Section("Time and memory", "", [Table(("what", "figure"), lines)])
+    return Section(say("Time and memory"), "", [Table((say("what"), say("figure")), lines)])
 
 
 def _surroundings(record: dict[str, Any]) -> Section:
     machine, versions = record.get("machine") or {}, record.get("versions") or {}
     memory = machine.get("memory_mb")
     lines = [
-        ("processes", _figure(record.get("processes"))),
-        ("GPUs used", ", ".join(map(str, record.get("gpus") or ())) or ("the first" if machine.get("gpus") else "none")),
-        ("GPUs of the machine", ", ".join(machine.get("gpus") or ()) or ("none" if machine else ABSENT)),
-        ("CPU", f"{machine['cpu']}, {machine.get('cores')} cores" if machine.get("cpu") else ABSENT),
-        ("memory", f"{memory:,} MB" if memory else ABSENT),
-        ("system", machine.get("system") or ABSENT),
-        ("git", f"commit {record['git_commit']}" if record.get("git_commit") else ABSENT),
+        (say("processes"), _figure(record.get("processes"))),
+        (say("GPUs used"), ", ".join(map(str, record.get("gpus") or ())) or (say("the first") if machine.get("gpus") else say("none"))),
+        (say("GPUs of the machine"), ", ".join(machine.get("gpus") or ()) or (say("none") if machine else say(ABSENT))),
+        ("CPU", say("{cpu}, {n} cores", cpu=machine["cpu"], n=machine.get("cores")) if machine.get("cpu") else say(ABSENT)),
+        (say("memory"), f"{memory:,} MB" if memory else say(ABSENT)),
+        (say("system"), machine.get("system") or say(ABSENT)),
+        ("git", say("commit {hash}", hash=record["git_commit"]) if record.get("git_commit") else say(ABSENT)),
     ]  # fmt: skip
     packages = [(name, str(version)) for name, version in versions.items()]
-    model = [(f"model's {part}", digest) for part, digest in (record.get("model") or {}).items() if part != "path" and digest]  # fmt: skip
-    tables = [Table(("what", "it was"), [*lines, *model])]
-    return Section("Machine and versions", "", tables + ([Table(("package", "version"), packages)] if packages else []))  # fmt: skip
+    model = [(say("model's {part}", part=say(part)), digest) for part, digest in (record.get("model") or {}).items() if part != "path" and digest]  # fmt: skip
+    tables = [Table((say("what"), say("it was")), [*lines, *model])]
+    return Section(say("Machine and versions"), "", tables + ([Table((say("package"), say("version")), packages)] if packages else []))  # fmt: skip
 
 
 def _replay(run: Any, scrub: Scrub) -> Section | None:
@@ -218,16 +228,27 @@ def _replay(run: Any, scrub: Scrub) -> Section | None:
         config = SFTConfig.from_dict(scrub.deep(replay.config.to_dict()))
         code = replace(replay, config=config, data=scrub.deep(replay.data)).to_code()
     except (SftkitError, KeyError) as error:
-        return Section("Replay", f"This run cannot be launched anew: {error}")
-    return Section("Replay", "A notebook cell that launches the run anew, in the folder that the paths start from. It first says what is not as it was; where nothing differs, the losses are the same to the last bit.", code=code)  # fmt: skip
+        return Section(say("Replay"), say("This run cannot be launched anew: {error}", error=error))
+    return Section(say("Replay"), say("A notebook cell that launches the run anew, in the folder that the paths start from. It first says what is not as it was; where nothing differs, the losses are the same to the last bit."), code=code)  # fmt: skip
 
 
-def _scrubbed(section: Section, scrub: Scrub) -> Section:
-    clean = {name: scrub.deep(getattr(section, name)) for name in ("title", "about", "alt", "text", "code")}
-    tables = [replace(table, rows=scrub.deep(table.rows), columns=scrub.deep(table.columns)) for table in section.tables]  # fmt: skip
-    answers = [
-        Answers(*scrub.deep([one.prompt, one.task, one.reference, one.answers])) for one in section.answers
-    ]
+@dataclass(frozen=True)
+class _Told:
+    """Called with a text: what stands on the card for it, in the card's language and without what is nobody's business."""
+
+    scrub: Scrub
+    lang: str
+
+    def __call__(self, value: Any) -> Any:
+        if isinstance(value, (list, tuple)):
+            return type(value)(self(one) for one in value)
+        return self.scrub.deep(in_language(value, self.lang) if isinstance(value, str) else value)
+
+
+def _scrubbed(section: Section, told: _Told) -> Section:
+    clean = {name: told(getattr(section, name)) for name in ("title", "about", "alt", "text", "code")}
+    tables = [replace(table, rows=told(table.rows), columns=told(table.columns), fold=told(table.fold)) for table in section.tables]  # fmt: skip
+    answers = [Answers(*told([one.prompt, one.task, one.reference, one.answers])) for one in section.answers]
     return replace(section, **clean, tables=tables, answers=answers)
 
 
@@ -250,7 +271,7 @@ def _text(value: Any) -> str:
 
 def _value(value: Any) -> str:
     if value is None:
-        return "none"
+        return say("none")
     if isinstance(value, tuple):
         return ", ".join(map(str, value))
     return repr(value) if isinstance(value, float) else str(value)
@@ -258,7 +279,7 @@ def _value(value: Any) -> str:
 
 def _figure(value: Any) -> str:
     known = isinstance(value, (int, float)) and not (isinstance(value, float) and math.isnan(value))
-    return f"{value:,.0f}" if known else ABSENT
+    return f"{value:,.0f}" if known else say(ABSENT)
 
 
 def _loss(value: Any) -> str:
@@ -267,9 +288,13 @@ def _loss(value: Any) -> str:
 
 def _time(seconds: float | None) -> str:
     if seconds is None:
-        return ABSENT
+        return say(ABSENT)
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
+    if hours:
+        return say("{hours} h {minutes} min", hours=hours, minutes=minutes)
     return (
-        f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{seconds:.1f} s"
+        say("{minutes} min {seconds} s", minutes=minutes, seconds=rest)
+        if minutes
+        else say("{n:.1f} s", n=seconds)
     )

@@ -15,6 +15,7 @@ from pathlib import Path
 from sftkit.config import SFTConfig
 from sftkit.runs import causes, fixes
 from sftkit.runs.causes import Diagnosis
+from sftkit.wording import say
 
 LOG_LINES = 80  # of a rank that left no exception
 AROUND = 3  # lines of the log shown around the one that tells
@@ -207,7 +208,7 @@ def diagnose(folder: Path, reason: str, config: SFTConfig | None = None) -> Diag
     if end and (found := end.match(reason)):
         return _diagnosis(end, found, words, config)
     title = words.exception.partition("\n")[0] if words.exception else reason
-    return Diagnosis("unknown", title[:200] or "The run failed", UNKNOWN, _tail(words.raw), ())
+    return Diagnosis("unknown", title[:200] or say("The run failed"), say(UNKNOWN), _tail(words.raw), ())
 
 
 def title(reason: str) -> str:
@@ -231,10 +232,10 @@ def _texts(reason: str, words: causes.Words) -> Iterator[str]:
 
 def _diagnosis(entry: Signature, found: re.Match[str], words: causes.Words, config: SFTConfig | None) -> Diagnosis:  # fmt: skip
     groups = {name: value or "" for name, value in found.groupdict().items()}
-    figures = f" It asked for {groups['asked']} more; of {groups['total']}, {groups['free']} were free." if groups.get("free") else ""  # fmt: skip
-    explanation = entry.explanation.format(**groups, gpu_figures=figures)
+    figures = say(" It asked for {asked} more; of {total}, {free} were free.", **groups) if groups.get("free") else ""  # fmt: skip
+    explanation = say(entry.explanation, **groups, gpu_figures=figures)
     mends = fixes.sound(config, entry.wishes(config, found)) if config else ()
-    return Diagnosis(entry.cause, entry.title, explanation, _evidence(entry, words), mends, groups)
+    return Diagnosis(entry.cause, say(entry.title), explanation, _evidence(entry, words), mends, groups)
 
 
 def _evidence(entry: Signature, words: causes.Words) -> str:

@@ -2,8 +2,8 @@
 
     sk.set_language("zh")        # for widgets made from then on; the environment variable SFTKIT_LANG sets the first one
 
-Keys have a prefix for each widget (`form.`, `monitor.`, `curves.`, `grid.`). A setting's English label is its name and its
-English help stands in SFTConfig, so the table holds only the Chinese of `field.*` and `help.*`.
+Keys have a prefix for each widget (`form.`, `monitor.`, `curves.`, `grid.`). A setting's English label is its name, so the
+table holds only the Chinese of `field.*`; its help (`help.*`) stands in SFTConfig, and the Chinese of that in chinese.json.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from importlib import resources
 
 from sftkit.config import SFTConfig, nearest
 from sftkit.errors import ConfigError, Fault
+from sftkit.wording import as_it_is, in_language
 
 LANGUAGES = ("en", "zh")
 _chosen: str | None = None
@@ -40,7 +41,7 @@ def label(key: str, lang: str | None = None, **values: object) -> str:
     The words are plain text: whoever puts them into HTML escapes them. Raises KeyError for an unknown key.
     """
     lang = _known(lang) if lang else language()
-    words = table().get(key, {}).get(lang) or _from_config(key)
+    words = table().get(key, {}).get(lang) or _from_config(key, lang)
     return words.format_map(values) if values else words
 
 
@@ -51,12 +52,13 @@ def table() -> dict[str, dict[str, str]]:
     return json.loads(text)
 
 
-def _from_config(key: str) -> str:
+def _from_config(key: str, lang: str) -> str:
     kind, _, name = key.partition(".")
     field = SFTConfig.model_fields.get(name)
     if field is None or kind not in ("field", "help"):
         raise KeyError(f"no label {key!r} in labels.json. {nearest(key, table())}".rstrip())
-    return name if kind == "field" else field.description or ""
+    words = field.description or ""
+    return name if kind == "field" else in_language(as_it_is(words), lang)
 
 
 def _known(lang: str) -> str:

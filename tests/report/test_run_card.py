@@ -296,3 +296,15 @@ def test_other_versions_machine_model_and_defaults_are_told(real, monkeypatch, t
     assert bare.unknown() == ["what was in train data owner/name", f"which files {replay.config.pretrain} had", "the versions", "the machine"]  # fmt: skip
     nowhere = replace(replay, config=replay.config.with_(pretrain=str(tmp_path / "none")))
     assert nowhere.differences()[0] == f"there is no model in {tmp_path / 'none'}"
+
+
+def test_in_chinese(tmp_path):
+    card = RunCard(write_run(tmp_path / "run-1"), "zh")
+    assert card.title == "运行 run-1" and '<html lang="zh">' in card.html()
+    titles = [section.title for section in card.sections]
+    assert {"数据", "设置", "损失", "时间与内存", "机器与版本"} <= set(titles)
+    text = card.markdown()
+    for words in ("参与训练的行", "学习率的峰值", "首个记录步", "由 sftkit 于"):
+        assert words in text
+    about = [section.about for section in card.sections if section.about]
+    assert not [words for words in about if not re.search("[一-鿿]", words)]

@@ -15,8 +15,7 @@ from sftkit.widgets import labels
 
 WIDGETS = Path(labels.__file__).parent
 FIELDS = SFTConfig.model_fields
-CHINESE_ONLY = ("field.", "help.")  # their English stands in SFTConfig
-TOLD_ELSEWHERE = (*CHINESE_ONLY, "cause.", "why.")  # and that of the last two in runs/signatures
+CHINESE_ONLY = TOLD_ELSEWHERE = ("field.",)  # their English stands in SFTConfig
 BUILT = {  # keys that are put together in the code
     *(f"group.{name}" for name in GROUPS),
     *(f"monitor.state.{name}" for name in STATES),

@@ -15,6 +15,7 @@ from sftkit.runs import folder as disk
 from sftkit.widgets import runs_table
 from sftkit.widgets.labels import table as labels
 from sftkit.widgets.runs_table import RunsTable
+from sftkit.wording import chinese
 
 SOURCES = Path(__file__).parents[2] / "widgets/src"
 
@@ -144,7 +145,7 @@ def test_why_a_run_failed_is_said_in_the_readers_language(runs):
     disk.write_status(runs / "a", "failed", "rank 0: torch.OutOfMemoryError: CUDA out of memory")
     why = {lang: RunsTable(runs, lang=lang).frame.set_index("id").loc["a", "why"] for lang in ("en", "zh")}
     assert why["en"] == "The GPU ran out of memory"
-    assert why["zh"] == labels()["cause.gpu_memory"]["zh"]
+    assert why["zh"] == chinese()["The GPU ran out of memory"]
 
 
 def test_no_runs_is_no_fault(tmp_path, monkeypatch):

@@ -8,23 +8,25 @@ import pytest
 
 from sftkit.runs import signatures
 from sftkit.runs.causes import Diagnosis
-from sftkit.widgets import labels, run_page, why
+from sftkit.widgets import run_page, why
+from sftkit.wording import say
 
 
-@pytest.mark.parametrize("cause", signatures.CAUSES)
-def test_every_cause_is_told_in_chinese(cause):
-    entries = [entry for entry in (*signatures.WORDS, *signatures.ENDS) if entry.cause == cause]
-    assert len({entry.explanation for entry in entries}) == 1  # one statement, and one translation of it
-    found = re.search("|".join(f"(?P<{name}>)" for name in ("setting", "name", "columns")), "")
-    diagnosis = Diagnosis(cause, "English", "English", "", values=dict.fromkeys(found.groupdict(), "{x}"))
+@pytest.mark.parametrize("entry", (*signatures.WORDS, *signatures.ENDS), ids=lambda entry: entry.cause)
+def test_every_cause_is_told_in_chinese(entry):
+    values = dict.fromkeys(("setting", "name", "columns", "gpu_figures"), "{x}")
+    diagnosis = Diagnosis(entry.cause, say(entry.title), say(entry.explanation, **values), "")
     title, explanation = why.words(diagnosis, "zh")
     assert re.search("[一-鿿]", title) and re.search("[一-鿿]", explanation)
-    assert why.words(diagnosis, "en") == ("English", "English")
+    assert why.title(entry.title, "zh") == title
+    assert why.words(diagnosis, "en") == (diagnosis.title, diagnosis.explanation)
 
 
-def test_no_words_for_causes_that_are_none():
-    keys = {key.partition(".")[2] for key in labels.table() if key.startswith(("cause.", "why."))}
-    assert keys - set(signatures.CAUSES) == {"unknown", "figures"}
+def test_figures_of_the_card(tmp_path):
+    words = "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 79.10 GiB of which 1.00 GiB is free."
+    found = signatures.diagnose(tmp_path, f"rank 0: torch.OutOfMemoryError: {words}")
+    assert "It asked for 2.00 GiB more; of 79.10 GiB, 1.00 GiB were free." in found.explanation
+    assert "申请 2.00 GiB；共 79.10 GiB，剩余 1.00 GiB。" in why.words(found, "zh")[1]
 
 
 def test_names_and_figures_are_put_in(tmp_path):
