@@ -16,8 +16,9 @@ from typing import Any
 
 from sftkit.config import SFTConfig
 from sftkit.data import line_index
-from sftkit.data.reading import named_sources, open_source, where_rows_are
-from sftkit.data.shaping import Columns, Example, find_all_columns, mixed, to_example
+from sftkit.data.patched import patched, taken
+from sftkit.data.reading import named_sources, open_source, where_rows_are, with_rows
+from sftkit.data.shaping import Columns, Example, find_all_columns, first_row, to_example, used
 from sftkit.data.text_files import Row
 from sftkit.errors import DataError
 from sftkit.wording import say
@@ -54,9 +55,9 @@ class Drawn:
         self.config, self.split = config, split
         names, wanted = named_sources(config, split)
         opened = [_open(located(name, root), wanted) for name in names]
-        numbers = mixed(config, split, [len(rows) for rows in opened])
+        numbers = used(config, split, opened)
         self.sources = [
-            Opened(name, rows, chosen, dict.fromkeys(rows.columns) | rows.take([0])[0])
+            Opened(name, rows, chosen, first_row(rows))
             for name, rows, chosen in zip(names, opened, numbers, strict=True)
         ]
         self._ends = list(accumulate(len(source.numbers) for source in self.sources))
@@ -101,7 +102,7 @@ class Drawn:
             opened = places[0][0]
             rows = [opened.numbers[inside] for _, inside in places]
             begin = self._begin(opened)
-            for (_, inside), row, found in zip(places, rows, _taken(opened.rows, rows)):
+            for (_, inside), row, found in zip(places, rows, taken(opened.rows, rows)):
                 yield begin + inside, self._example(opened, found, row + 1)
 
     def may_hold(self, number: int, wanted: str) -> bool:
@@ -149,22 +150,10 @@ class Drawn:
         )
 
 
-def _taken(rows: Any, numbers: list[int]) -> list[Row | DataError]:
-    """Rows of a source; where one of them cannot be read, each by itself."""
-    try:
-        return rows.take(numbers)
-    except DataError as error:
-        if len(numbers) == 1:
-            return [error]
-        return [found for number in numbers for found in _taken(rows, [number])]
-
-
 def _open(source: str, wanted: str | None) -> Any:
     """As `open_source`, but JSONL is not parsed yet."""
     path = Path(source)
     if path.suffix.lower() != ".jsonl" or not path.is_file():
         return open_source(source, wanted)
-    rows = line_index.jsonl(where_rows_are(source, wanted))
-    if not len(rows):
-        raise DataError(say("holds no rows."), file=source)
-    return rows
+    path = where_rows_are(source, wanted)
+    return with_rows(patched(with_rows(line_index.jsonl(path), source), path), source)

@@ -8,11 +8,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from sftkit.config import SFTConfig
 from sftkit.conflicts import split_sources
 from sftkit.data import tables, text_files
 from sftkit.data.hub import hub_table
+from sftkit.data.patch_log import SUFFIX
+from sftkit.data.patched import Patched, kept, patched
 from sftkit.data.tables import RowTable
 from sftkit.data.text_files import Row, RowList
 from sftkit.errors import DataError
@@ -40,7 +43,7 @@ def read_rows(source: SFTConfig | str | Path, split: str = "train", *, hub: bool
         names = [source] if Path(source).exists() else split_sources(str(source)) or [source]
         wanted = "train" if split == "train" else None
     opened = [open_source(name, wanted, hub=hub) for name in names]
-    return [row for rows in opened for row in rows.take(range(len(rows)))]
+    return [row for rows in opened for row in rows.take(kept(rows))]
 
 
 def named_sources(config: SFTConfig, split: str) -> tuple[list[str], str | None]:
@@ -50,17 +53,29 @@ def named_sources(config: SFTConfig, split: str) -> tuple[list[str], str | None]
     return config.sources, config.dataset_split
 
 
-def open_source(source: str | Path, wanted: str | None = "train", *, hub: bool = False) -> RowList | RowTable:
-    """The rows of one source: `.columns`, `len()`, `.take(numbers)`. `wanted`: the split, where it has splits."""
+def open_source(
+    source: str | Path, wanted: str | None = "train", *, hub: bool = False, as_is: bool = False
+) -> RowList | RowTable | Patched:
+    """The rows of one source: `.columns`, `len()`, `.take(numbers)`. `wanted`: the split, where it has splits.
+
+    The patch beside the data is applied (`patched.kept` names the rows that it leaves), unless wanted `as_is`.
+    """
     if is_hub_source(source):
         if not hub:
             raise DataError(say("no such file; a hub id is read by the training process only."), file=source)
         rows: RowList | RowTable = hub_table(str(source), wanted)
-    else:
-        path = where_rows_are(source, wanted)
-        rows = tables.saved(path) if path.is_dir() else _reader(path)(path)
+        return with_rows(rows, source)
+    path = where_rows_are(source, wanted)
+    rows = with_rows(tables.saved(path) if path.is_dir() else _reader(path)(path), source)
+    return rows if as_is else with_rows(patched(rows, path), source)
+
+
+def with_rows(rows: Any, source: object) -> Any:
+    """The same rows. Raises `DataError` where there are none, or none that is used."""
     if not len(rows):
         raise DataError(say("holds no rows."), file=source)
+    if not len(kept(rows)):
+        raise DataError(say("has no row left: its patch excludes all of them."), file=source)
     return rows
 
 
@@ -86,7 +101,11 @@ def where_rows_are(source: str | Path, wanted: str | None) -> Path:
     if path.is_dir() and tables.is_saved(path):
         return tables.split_folder(path, wanted)
     if path.is_dir():
-        inside = sorted(item.name for item in path.iterdir() if item.suffix.lower() in READERS)
+        inside = sorted(
+            item.name
+            for item in path.iterdir()
+            if item.suffix.lower() in READERS and not item.name.endswith(SUFFIX)
+        )
         has = (
             say("It has {names}.", names=", ".join(inside[:5]))
             if inside

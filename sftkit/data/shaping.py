@@ -10,12 +10,13 @@ Beside them, where present: `system`, the system message; with Alpaca, `history`
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sftkit.config import SFTConfig, nearest
 from sftkit.data import mixing
+from sftkit.data.patched import Patched, kept
 from sftkit.data.reading import Row, named_sources, open_source
 from sftkit.data.turns import Message, as_turns, earlier, holds_turns, message, plain
 from sftkit.errors import DataError
@@ -106,16 +107,20 @@ def find_all_columns(
     return found
 
 
-def read_examples(config: SFTConfig, split: str = "train", *, hub: bool = False) -> list[Example]:
+def read_examples(config: SFTConfig, split: str = "train", *, hub: bool = False, tell: Callable[[str], None] | None = None) -> list[Example]:  # fmt: skip
     """The rows of one split as messages, by source and then in file order.
 
     Of the training rows those that `dataset_probs`, `dataset_caps` and `max_samples` draw with the seed (`mixing`).
-    Each source finds its own columns. Raises `DataError` with the file and the row.
+    Each source finds its own columns. `tell` hears what patches beside the data change. Raises `DataError` with the file
+    and the row.
     """
     names, wanted = named_sources(config, split)
     sources = [open_source(name, wanted, hub=hub) for name in names]
-    firsts = [dict.fromkeys(source.columns) | source.take([0])[0] for source in sources]
-    numbers = mixed(config, split, [len(source) for source in sources])
+    for source in sources if tell else ():
+        if isinstance(source, Patched):
+            tell(str(source))
+    firsts = [first_row(source) for source in sources]
+    numbers = used(config, split, sources)
     examples: list[Example] = []
     for name, columns, source, chosen in zip(
         names, find_all_columns(config, names, firsts), sources, numbers
@@ -125,6 +130,19 @@ def read_examples(config: SFTConfig, split: str = "train", *, hub: bool = False)
         rows = zip(chosen, source.take(chosen))
         examples += [to_example(row, columns, file=name, number=number + 1) for number, row in rows]
     return examples
+
+
+def first_row(source: Any) -> Row:
+    """A row that tells the columns: every column as a key, with the values of the first row that is used."""
+    return dict.fromkeys(source.columns) | source.take(kept(source)[:1])[0]
+
+
+def used(config: SFTConfig, split: str, sources: Sequence[Any]) -> list[Sequence[int]]:
+    """Numbers (0 = the first of the file) of the rows that are used of each opened source: of those that its patch leaves,
+    what `mixed` draws. So a patch draws the rows that the file would with its rows deleted by hand."""
+    left = [kept(source) for source in sources]
+    chosen = mixed(config, split, [len(rows) for rows in left])
+    return [numbers if isinstance(rows, range) else [rows[number] for number in numbers] for rows, numbers in zip(left, chosen, strict=True)]  # fmt: skip
 
 
 def mixed(config: SFTConfig, split: str, counts: Sequence[int]) -> list[Sequence[int]]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from sftkit.config import SFTConfig
 from sftkit.data import file_facts
-from sftkit.data.fingerprint import size_of
+from sftkit.data.fingerprint import mark, size_of
 from sftkit.data.reading import named_sources
 from sftkit.errors import DataError
 from sftkit.runs import facts, identity
@@ -106,8 +106,10 @@ def _changed(name: str, wanted: str | None, entry: dict[str, Any]) -> str:
         now = file_facts(name, wanted)
     except (DataError, OSError):  # another check says so
         return ""
-    if now["sha256"] == entry["sha256"]:
+    if mark(now) == mark(entry):
         return ""
+    if now["sha256"] == entry["sha256"]:
+        return say("another patch beside it")
     if now["rows"] != entry["rows"]:
         return say("{then} rows then, {now} now", then=entry["rows"], now=now["rows"])
     return say("the same number of rows, with another content")

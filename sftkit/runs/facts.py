@@ -1,4 +1,4 @@
-"""What run.json says of what a run stands on: path, SHA-256, rows and split of every source; the model; the machine.
+"""What run.json says of what a run stands on: path, SHA-256, rows, split and patch of every source; the model; the machine.
 
     python -m sftkit.runs.facts RUN_DIR      # large files: read beside the training, by a process of the run
 
@@ -16,7 +16,7 @@ from typing import Any
 
 from sftkit.config import SFTConfig
 from sftkit.data import file_facts
-from sftkit.data.fingerprint import size_of
+from sftkit.data.fingerprint import mark, size_of
 from sftkit.data.reading import named_sources
 from sftkit.data.vocabulary import FILES
 from sftkit.errors import DataError
@@ -50,7 +50,7 @@ def changed(record: dict[str, Any], root: Path) -> list[str]:
         path, split = root / entry["path"], wanted[entry["split"]]
         if entry["sha256"] is None or not path.exists() or size_of(path, split) > AT_ONCE:
             continue
-        if file_facts(path, split)["sha256"] != entry["sha256"]:
+        if mark(file_facts(path, split)) != mark(entry):
             found.append(entry["path"])
     return found
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 CHECKS = tuple(
     f"check_{what}"
-    for what in "secrets files checkpoints settings hosts data turns figures machine memory hub".split()
+    for what in "secrets files checkpoints settings hosts data patches turns figures machine memory hub".split()
 )
 LEVELS = ("stop", "warn", "inform")
 Tier = Literal["instant", "tokenizer", "device"]

@@ -22,6 +22,7 @@ import numpy as np
 
 from sftkit.config import SFTConfig
 from sftkit.data import file_facts
+from sftkit.data.fingerprint import mark
 from sftkit.errors import DataError, RunError
 from sftkit.runs import facts
 from sftkit.runs.launcher import launch, versions
@@ -64,7 +65,7 @@ class Replay:
         return cls(
             config=config,
             settings=_digest_of(config),
-            data={f"{entry['split']}: {entry['path']}": entry["sha256"] for entry in run.data},
+            data={f"{entry['split']}: {entry['path']}": mark(entry) for entry in run.data},
             model={name: value for name, value in (record.get("model") or {}).items() if name != "path"},
             machine={name: machine[name] for name in ("cpu", "cores", "gpus") if name in machine},
             versions=record.get("versions") or {},
@@ -193,7 +194,7 @@ def _other_data(split: str, path: str, sha256: str | None, config: SFTConfig) ->
         return []  # it was not known
     try:
         wanted = config.dataset_split if split == "train" else config.eval_split
-        now = file_facts(_home(path), wanted)["sha256"]
+        now = mark(file_facts(_home(path), wanted))
     except (DataError, OSError) as error:
         return [f"{split} data {path} cannot be read here: {error}"]
     return [] if now == sha256 else [f"{split} data {path} is another file"]

@@ -75,7 +75,7 @@ class Run:
 
     @property
     def data(self) -> list[dict[str, Any]]:
-        """The data files: path, sha256, rows, split ("train" or "eval")."""
+        """The data files: path, sha256, rows, split ("train" or "eval"), and `patch` where one stood beside it."""
         return self.record.get("data", [])
 
     @property

@@ -14,9 +14,12 @@ from typing import Any, NamedTuple
 from sftkit.config import SFTConfig
 from sftkit.data import Columns, Example, is_hub_source, mixing
 from sftkit.data.fingerprint import size_of
+from sftkit.data.patch_log import beside
+from sftkit.data.patched import Patched, kept, patched
 from sftkit.data.reading import named_sources, open_source, read_head, where_rows_are
 from sftkit.data.shaping import find_all_columns, mixed, to_example
 from sftkit.data.tables import data_files
+from sftkit.data.text_files import RowList
 from sftkit.errors import DataError
 from sftkit.wording import say
 
@@ -37,7 +40,8 @@ class Seen:
     """One source: all of its rows, or the first of a large one; `total` is then an estimate for text.
 
     `place` is the file, or the folder of the split, that the rows are in. A source on the hub has none, no rows, and
-    no error.
+    no error. `rows` are those that the `patch` beside it leaves, as it edits them; `numbers`: which ones these are
+    (1 = the first of the file).
     """
 
     name: str
@@ -46,6 +50,8 @@ class Seen:
     total: int = 0
     whole: bool = True
     error: DataError | None = None
+    numbers: Sequence[int] = ()
+    patch: Patched | None = None
 
 
 class Split:
@@ -84,7 +90,7 @@ class Split:
         for source, columns in self.columns:
             good: list[Example] = []
             bad: list[DataError] = []
-            for number, row in enumerate(source.rows if isinstance(columns, Columns) else [], start=1):
+            for number, row in zip(source.numbers, source.rows if isinstance(columns, Columns) else []):
                 try:
                     good.append(to_example(row, columns, file=source.name, number=number))
                 except DataError as error:
@@ -116,12 +122,15 @@ class Split:
         else:
             read = [len(source.rows) for source in self.sources]
             numbers = mixing.drawn(read, probs=self.sizes, seed=self.config.seed)
-        chosen = [taken if isinstance(taken, range) else set(taken) for taken in numbers]
+        chosen = [
+            source.numbers if isinstance(taken, range) else {source.numbers[at] for at in taken}
+            for source, taken in zip(self.sources, numbers)
+        ]
         return [
             example
             for (_, good, _), taken in zip(self.shaped, chosen)
             for example in good
-            if example.row - 1 in taken
+            if example.row in taken
         ]
 
     @cached_property
@@ -154,11 +163,12 @@ def _seen(name: str, wanted: str | None, limits: Limits) -> Seen:
         place = where_rows_are(name, wanted)
         if size_of(name, wanted) > limits.whole:
             if head := read_head(place, limits.head):
-                return Seen(name, place, *head, whole=False)
+                rows, total = head
+                return _used(name, place, patched(RowList(rows), place, part=True), total, whole=False)
             if limits is QUICK:  # a format that is read whole or not at all
                 return Seen(name, place, whole=False)
         opened = open_source(name, wanted)
-        return Seen(name, place, opened.take(range(len(opened))), len(opened))
+        return _used(name, place, opened, len(opened))
     except DataError as error:
         return Seen(name, place, error=error)
     except OSError as error:
@@ -167,6 +177,15 @@ def _seen(name: str, wanted: str | None, limits: Limits) -> Seen:
             place,
             error=DataError(say("cannot be read: {strerror}.", strerror=error.strerror), file=name),
         )
+
+
+def _used(name: str, place: Path, opened: Any, total: int, whole: bool = True) -> Seen:
+    """A source whose rows are read. total: rows of the file, at least about."""
+    used = kept(opened)
+    left = total - (len(opened) - len(used))
+    numbers = range(1, len(used) + 1) if isinstance(used, range) else [number + 1 for number in used]
+    patch = opened if isinstance(opened, Patched) else None
+    return Seen(name, place, opened.take(used), left, whole, numbers=numbers, patch=patch)
 
 
 # Settings that what is seen of data depends on.
@@ -191,7 +210,8 @@ def _quick_split(config: SFTConfig, split: str, _stamps: tuple) -> Split:
 def _stamp(name: str, wanted: str | None) -> tuple:
     """What changes when a source does."""
     try:
-        files = [Path(name), *data_files(where_rows_are(name, wanted))]
+        place = where_rows_are(name, wanted)
+        files = [Path(name), *data_files(place), *filter(Path.exists, [beside(place)])]
         return tuple((str(file.absolute()), file.stat().st_size, file.stat().st_mtime_ns) for file in files)
     except (DataError, OSError):
         place = Path(name).absolute()

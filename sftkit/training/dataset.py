@@ -39,7 +39,7 @@ class Dataset:
 def load(files: RunFiles, config: SFTConfig) -> Dataset:
     """Read and tokenize, and leave the counts in the run's folder. Raises `DataError`."""
     encoder = data.encoder(config)
-    examples = data.read_examples(config, hub=True)
+    examples = data.read_examples(config, hub=True, tell=lambda words: files.say(f"Patch: {words}."))
     rows = Rows(encoder.encode(examples))
     files.say(f"Training data: {rows.report()}.")
     files.data({"train": rows.counts(), "eval": None})
