@@ -227,10 +227,8 @@ def _whole(settings: dict[str, Any], answers: Generations) -> dict[str, Any]:
     settings["models"] = settings["models"] or list(answers.models)
     count = len(settings["models"])
     settings["across"] = settings["across"] or (count if 2 <= count <= MOST_ACROSS else 2)
-    if settings["across"] not in (2, count):
-        raise ConfigError(
-            [Fault("across", f"is {settings['across']}, and there are {count} models.", f"Say 2 or {count}.")]
-        )
+    if settings["across"] > max(count, 2):
+        raise ConfigError([Fault("across", f"is {settings['across']}, and there are {count} models.")])
     return settings
 
 
@@ -247,18 +245,13 @@ def _settings(store: RatingStore, name: str) -> dict[str, Any] | None:
 
 def _comparisons(answers: Generations, settings: dict[str, Any]) -> list[dict[str, Any]]:
     """The project's comparisons, the same for all raters: which side each answer stands on differs, the ids do not."""
-    wide = {"across": settings["across"]} if settings["across"] != 2 else {}
-    found = comparisons(answers, "", settings["models"], settings["seed"], **wide)
+    found = comparisons(answers, "", settings["models"], settings["seed"], across=settings["across"])
     if not found:
         raise StoreError(f"No prompt has answers of two of the models {', '.join(settings['models'])}.")
     return [
-        {"comparison": c.id, "place": place, "prompt_id": c.prompt_id, "models": sorted(_models(c))}
+        {"comparison": c.id, "place": place, "prompt_id": c.prompt_id, "models": sorted(c.models)}
         for place, c in enumerate(found)
     ]
-
-
-def _models(comparison: Any) -> tuple[str, ...]:
-    return getattr(comparison, "models", None) or (comparison.baseline, comparison.other)
 
 
 def _made(store: RatingStore, name: str, settings: dict[str, Any], rows: list[dict]) -> dict[str, Any]:

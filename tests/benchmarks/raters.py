@@ -2,6 +2,7 @@
 
     python tests/benchmarks/raters.py                      # SQLite and PostgreSQL, 32 raters x 1,000 votes, as fast as they can
     python tests/benchmarks/raters.py --think 0.5 --votes 100      # raters who take half a second for a vote
+    python tests/benchmarks/raters.py --read 100000
     python tests/benchmarks/raters.py --database sqlite --raters 8 --votes 50 --kills 2
 
 Each rater takes a comparison from the project, votes on it and acknowledges the vote in a log of its own process. Raters
@@ -202,6 +203,27 @@ HEAD = (
 )
 
 
+def reading(url: str, count: int) -> str:
+    """Seconds (CPU) for `count` ratings: all of them stored at once, frame(), votes()."""
+    from sftkit.ratings import Rating, RatingStore
+
+    store = RatingStore(url)
+    ratings = [
+        Rating(
+            f"human:{n % 20}", f"p{n // 20}", "base", "tuned", "ab"[n % 2], scores={"safety": {"a": 3, "b": 4}, "honesty": {"a": 2, "b": 4}},
+            seconds=2.0, shown_first="ab"[n % 2], evidence={"sides": "sha256-sides-v1", "seed": 0}, key=f"k{n}",
+        )
+        for n in range(count)
+    ]  # fmt: skip
+    cells = []
+    for work in (lambda: store.add_many(ratings), store.frame, store.votes):
+        wall, cpu = time.perf_counter(), time.process_time()
+        work()
+        cells.append(f"{time.perf_counter() - wall:.1f} ({time.process_time() - cpu:.1f})")
+    store.close()
+    return " | ".join(cells)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -212,18 +234,24 @@ def main() -> None:
     parser.add_argument("--together", type=int, default=1, help="raters in one process")
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--think", type=float, default=0.0, help="seconds between a comparison and its vote")
+    parser.add_argument(
+        "--read", type=int, help="instead: seconds (CPU) to store so many ratings, for frame() and votes()"
+    )
     parser.add_argument("--write", action="store_true", help="add the rows to results_raters.md")
     parser.add_argument("--rate", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.rate:
         return rate(*json.loads(given.rate))
     bad = False
-    print(HEAD)
+    print("database | ratings | add_many, s (CPU) | frame() | votes()" if given.read else HEAD)
     for database in ["sqlite", "postgresql"] if given.database == "both" else [given.database]:
         with tempfile.TemporaryDirectory(prefix="raters-", ignore_cleanup_errors=True) as folder:
             logs = Path(folder) / "logs"
             logs.mkdir()
             url = _server(Path(folder)) if database == "postgresql" else f"sqlite:///{folder}/ratings.db"
+            if given.read:
+                print(f"{database} | {given.read:,} | {reading(url, given.read)}")
+                continue
             result = run(url, logs, raters=given.raters, votes=given.votes, together=given.together, kills=given.kills, think=given.think)  # fmt: skip
         row, wrong = rows_of(database, result), faults(result)
         print(row, *wrong, sep="\n", flush=True)
