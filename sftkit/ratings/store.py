@@ -137,8 +137,8 @@ class RatingStore:
         """Open the project, or make it from `answers` where there is none.
 
         models: the baseline first (default: all of the answers). overlap: votes wanted of each comparison (1).
-        across: how many answers side by side, 2 to 6 (default: all models where there are up to 6, else 2). seed (0) and strategy
-        ("unrated", "overlap", "value", "random") of the queue. repeats, checks: shares of comparisons shown again and
+        across: how many answers side by side, 2 to 6 (default: all models where there are up to 6, else 2). seed (0)
+        and strategy ("unrated", "overlap", "value", "random") of the queue. repeats, checks: shares of comparisons shown again and
         of attention checks (0.0). dimensions: the rubric (the six). lease_minutes: how long one is held (20).
 
         What is given for a project that exists must be what it was made with, or StoreError names the difference.
