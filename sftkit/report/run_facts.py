@@ -116,11 +116,28 @@ def _data(run: Any, record: dict[str, Any]) -> Section:
     tables += (
         [Table((say("count"), *map(say, shown)), lines, frozenset(range(1, 1 + len(shown))))] if shown else []
     )
+    tables += _patches(record)
     trained = counts["train"].get("trained_tokens")
     epochs = run.config.max_epochs
     much = say("{n:,} trained tokens in all, over {epochs} epochs", n=trained * epochs, epochs=epochs) if trained else say(ABSENT)  # fmt: skip
     about = say("What became of the rows: {much}.", much=much)
     return Section(say("Data"), about, tables)
+
+
+def _patches(record: dict[str, Any]) -> list[Table]:
+    """What patches beside the data changed of it."""
+    patched = [(entry["path"], entry["patch"]) for entry in record.get("data") or [] if entry.get("patch")]
+    lines = [
+        (
+            path,
+            patch["file"],
+            *(_figure(patch[name]) for name in ("edited", "excluded", "lost")),
+            patch["sha256"],
+        )
+        for path, patch in patched
+    ]
+    columns = (say("source"), say("patch"), say("rows edited"), say("rows left out"), say("changes not applied"), "SHA-256")  # fmt: skip
+    return [Table(columns, lines, frozenset({2, 3, 4}))] if lines else []
 
 
 def _settings(config: SFTConfig) -> Section:

@@ -120,7 +120,10 @@ def _data(record: dict[str, Any], counts: dict[str, Any]) -> list[str]:
     figures = [
         (words, *(_figure(counts[split].get(key)) for split in splits)) for key, words in COUNTS.items()
     ]
+    patches = [(_code(_place(entry.get("path"))), _code(patch["file"]), _figure(patch["edited"]), _figure(patch["excluded"]), _code(patch["sha256"]))
+        for entry in record.get("data", []) if (patch := entry.get("patch"))]  # fmt: skip
     parts = ["## Data", *([_table(("file", "split", "rows", "SHA-256"), files)] if files else [])]
+    parts += [_table(("file", "patch beside it", "rows edited", "rows left out", "SHA-256"), patches)] if patches else []  # fmt: skip
     return [*parts, _table(("", *splits), figures)] if splits else parts
 
 

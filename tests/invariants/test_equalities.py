@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
+from sftkit.data import patches
 from sftkit.runs.row_losses import row_losses, rows_at
+from tests.conftest import train
 from tests.invariants.conftest import LORA_RUNS, RUNS
 
 
@@ -47,6 +52,19 @@ def test_the_losses_are_those_of_the_day_they_were_pinned(runs):
 @pytest.mark.parametrize("name", [name for name in RUNS if name != "1x8"])
 def test_equal_to_one_process_with_one_micro_batch(runs, name):
     assert_equal(runs["1x8"], runs[name])
+
+
+def test_a_patch_trains_what_the_file_edited_by_hand_would(runs):
+    """A cell spoilt and a row put in, both mended by a patch beside the file: the losses of the sound file."""
+    sound = runs["1x8"].config
+    rows = [json.loads(line) for line in Path(sound.dataset).read_text(encoding="utf-8").splitlines()]
+    spoilt = [{**rows[0], "response": "spoilt"}, *rows[1:9], {"prompt": "put", "response": "in"}, *rows[9:]]
+    path = runs.folder / "spoilt.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in spoilt), encoding="utf-8")
+    patches.edit(path, 1, "response", rows[0]["response"])
+    patches.exclude(path, 10)
+    run = train(runs.folder / "patched", sound.with_(dataset=str(path)))
+    assert_equal(runs["1x8"], run)
 
 
 @pytest.mark.parametrize("name", [*RUNS, *LORA_RUNS])

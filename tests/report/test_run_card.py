@@ -52,7 +52,16 @@ def write_run(folder: Path, **more) -> sk.Run:
     """A finished run as a folder, with hostile text wherever text may come from outside."""
     folder.mkdir(parents=True)
     config = sk.SFTConfig(pretrain="models/base", dataset="rows.jsonl", input_template="Q: {} <b>|", learning_rate=1e-3, save_path="out")  # fmt: skip
-    data = [{"path": f"rows{HOSTILE}.jsonl", "sha256": "ab" * 32, "rows": 1234, "split": "train"}]
+    patch = {
+        "file": f"rows{HOSTILE}.jsonl.patch.jsonl",
+        "sha256": "cd" * 32,
+        "edited": 17,
+        "excluded": 29,
+        "lost": 3,
+    }
+    data = [
+        {"path": f"rows{HOSTILE}.jsonl", "sha256": "ab" * 32, "rows": 1234, "split": "train", "patch": patch}
+    ]
     record = {
         "id": folder.name, "config": config.to_dict(), "cwd": str(folder.parent), "data": data, "processes": 2, "gpus": [0, 1],
         "versions": {"torch": "2.9", "python": "3.12"}, "git_commit": "0123456789" * 4, "created": "2026-11-20T10:00:00+00:00",
@@ -90,6 +99,8 @@ def test_what_stands_on_it(card):
     assert cells(card, "Data", 1)["rows left out, with nothing to train"] == ("10",)
     assert cells(card, "Data", 1)["of them trained"] == ("20,000",)
     assert cells(card, "Settings")["learning_rate"][0] == "0.001"
+    [patch] = cells(card, "Data", 2).values()
+    assert patch[1:4] == ("17", "29", "3") and patch[4] == "cd" * 32
     assert list(cells(card, "Settings"))[:2] == ["pretrain", "dataset"] and "seed" in cells(
         card, "Settings", 1
     )

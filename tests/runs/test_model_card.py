@@ -12,6 +12,7 @@ from sftkit.config import SFTConfig
 from sftkit.runs import model_card
 
 SHA, COMMIT = "ab" * 32, "0123456789abcdef0123456789abcdef01234567"
+PATCH = {"file": "plan.jsonl.patch.jsonl", "sha256": SHA, "edited": 2, "excluded": 31, "lost": 0}
 
 
 @pytest.fixture
@@ -32,7 +33,7 @@ def card(tmp_path):
             "versions": {"sftkit-jupyter": "0.1.0", "torch": "2.13.0"},
             "machine": {"cpu": "EPYC <b>", "cores": 16, "system": "Linux 6"},
             "data": [
-                {"path": config.dataset, "sha256": SHA, "rows": 1234, "split": "train"},
+                {"path": config.dataset, "sha256": SHA, "rows": 1234, "split": "train", "patch": PATCH},
                 {"path": "eval.jsonl", "sha256": None, "rows": None, "split": "eval"},
             ],
         }  # fmt: skip
@@ -52,6 +53,7 @@ def test_it_says_what_the_run_knows(card):
     text = card(learning_rate=1e-4, max_epochs=2)
     for words in (
         "# tuned", "`ana/base`, all weights tuned", f"| `plan.jsonl` | train | 1,234 | `{SHA}` |",
+        f"| `plan.jsonl` | `plan.jsonl.patch.jsonl` | 2 | 31 | `{SHA}` |",
         "| `eval.jsonl` | eval | not recorded | not recorded |", "| rows trained on | 1,190 |",
         "| rows left out, with nothing to train | 10 |", "| rows whose answer is cut at max_len | 3 |",
         "| tokens, over all epochs | 180,000 |", "| of them trained | 60,000 |", "| loss of the last step | 1.25 |",
