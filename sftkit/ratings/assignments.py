@@ -63,32 +63,38 @@ _DROP = tables.assignments.delete().where(
 def take(store: RatingStore, project: Project, rater: str, wanted: Sequence[str]) -> str | None:
     """Lease the first of `wanted` that is free; an id that the project does not know needs no lease.
 
-    Looking needs no lock, the lease looks once more. One that another is leasing or voting on at this moment is passed
-    over at first: many raters who want the same ones would wait for each other.
+    A look without a lock passes over what is done; the look that counts is in the transaction of the lease, because
+    many raters who want the same ones wait for their turn in between. PostgreSQL: one that another is leasing at this
+    moment is passed over too, and waited for only when nothing else is left.
     """
     for patient in (False, True):
-        passed_over = False
-        for comparison, known in _free(store, project, rater, wanted):
-            if not known:
-                return comparison
-            with store.writing(durable=False) as connection:
-                if _lease(connection, project, rater, comparison, patient):
-                    return comparison
-            passed_over = True
-        if not passed_over:
-            return None
+        for some in _looks(wanted):
+            with store.reading() as connection:
+                first, known = next(_free(connection, project, rater, some), (None, False))
+            if known:
+                with store.writing(durable=False) as connection:
+                    first = _first_leased(connection, project, rater, some, patient)
+            if first is not None:
+                return first
     return None
 
 
 def _free(
-    store: RatingStore, project: Project, rater: str, wanted: Sequence[str]
+    connection: sa.Connection, project: Project, rater: str, some: Sequence[str]
 ) -> Iterator[tuple[str, bool]]:
-    """Those of `wanted` that look free, in their order, and whether the project knows them."""
-    for some in _looks(wanted):
-        with store.reading() as connection:
-            known = set(connection.scalars(_KNOWN, {"of_project": project.name, "among": some}))
-            taken = closed(connection, project, rater, some)
-        yield from ((one, one in known) for one in some if one not in taken)
+    """Those of `some` that look free, in their order, and whether the project knows them."""
+    known = set(connection.scalars(_KNOWN, {"of_project": project.name, "among": some}))
+    taken = closed(connection, project, rater, some)
+    return ((one, one in known) for one in some if one not in taken)
+
+
+def _first_leased(
+    connection: sa.Connection, project: Project, rater: str, some: Sequence[str], patient: bool
+) -> str | None:
+    for comparison, known in _free(connection, project, rater, some):
+        if not known or _lease(connection, project, rater, comparison, patient):
+            return comparison
+    return None
 
 
 def _lease(connection: sa.Connection, project: Project, rater: str, comparison: str, patient: bool) -> bool:
