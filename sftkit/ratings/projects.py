@@ -57,7 +57,7 @@ class Project:
         self.lease_minutes: float = settings["lease_minutes"]
 
     def answers(self) -> Generations:
-        """The answers of the project's models to its prompts, in the order in which they were registered."""
+        """The answers of the project's models to its prompts: the models in the project's order, the baseline first."""
         from sftkit.generation.table import Generations
 
         prompts = {row[0] for row in self._rows(sa.select(_has.prompt_id).where(_has.project == self.name))}
