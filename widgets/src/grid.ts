@@ -338,8 +338,8 @@ class Grid {
     const next = this.state.nextUnrated(null);
     this.reviewing = next === null;
     this.finished = false;
-    const inside = !rows || rows.includes(this.state.focus);
-    this.go(inside ? this.state.focus : (next ?? rows[0] ?? this.state.focus));
+    if (!rows?.length || rows.includes(this.state.focus)) this.layOut(); // a vote under way goes on from here
+    else this.go(next ?? rows[0]!);
   }
 
   private async showNames(): Promise<void> {
