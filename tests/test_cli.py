@@ -33,7 +33,7 @@ def settings(tmp_path, tiny_model) -> list[str]:
 
 def test_help_names_every_command(sftkit):
     text = sftkit("--help")
-    for command in "demo train launch runs settings doctor generate judge report translate".split():
+    for command in "demo train launch runs settings doctor generate judge rate report translate".split():
         assert command in text
 
 

@@ -18,17 +18,18 @@ from playwright.sync_api import Page, expect
 
 from sftkit.generation import Generations
 from sftkit.rate_command import Wishes, _desk
-from sftkit.ratings import RatingStore
+from sftkit.ratings import Rating, RatingStore
 
 TESTS = Path(__file__).parents[1]
 SPEC = spec_from_file_location("rate_client", TESTS / "rate_client.py")
 client = sys.modules["rate_client"] = module_from_spec(SPEC)
 SPEC.loader.exec_module(client)
+JUDGE = "judge:<img src=x onerror=window.pwned=1>/pairwise"
 TOKEN, MODELS = client.TOKEN, client.MODELS
 CORPUS = [
-    row["text"]
-    for row in json.loads((TESTS.parent / "widgets/test/xss_corpus.json").read_text(encoding="utf-8"))
+    row["text"] for row in json.loads((TESTS.parent / "widgets/test/xss_corpus.json").read_text("utf-8"))
 ]
+TWO = list(zip(CORPUS[::2], CORPUS[1::2]))
 
 
 class Terminal:
@@ -158,29 +159,63 @@ def notebook_shot():
 
 
 def hostile() -> Generations:
-    """Every text of the corpus as prompt, system prompt, task, reference, answer and in a model's name."""
+    """Two texts of the corpus a prompt: each by itself as an answer, both as prompt, system prompt, task and reference."""
+    names = (
+        f"<img src=x onerror=window.pwned=1>{MODELS[0]}",
+        f"{{{{7*7}}}}<svg/onload=window.pwned=1>{MODELS[1]}",
+    )
     rows = [
         {
             "prompt_id": f"p{n}",
-            "prompt": [{"role": "system", "content": text}, {"role": "user", "content": text}],
-            "task": text,
-            "reference": text,
+            "prompt": [
+                {"role": "system", "content": "\n\n".join(two)},
+                {"role": "user", "content": "\n".join(two)},
+            ],
+            "task": " ".join(two),
+            "reference": "\n".join(two),
             "model": model,
-            "response": answer,
+            "response": text,
         }
-        for n, text in enumerate(CORPUS)
-        for model, answer in ((f"<img src=x onerror=window.pwned=1>{MODELS[0]}", text), (f"{{{{7*7}}}}<svg/onload=window.pwned=1>{MODELS[1]}", f"So: {text}\n\nand\n{text}"))
-    ]  # fmt: skip
+        for n, two in enumerate(TWO)
+        for model, text in zip(names, two)
+    ]
     return Generations.from_frame(pd.DataFrame(rows))
+
+
+def said(project: str, rater: str) -> list[Rating]:
+    """A vote with a note and tags on every prompt but the first, and a judge's verdict on each, all of it hostile."""
+    base, tuned = hostile().models
+    found = []
+    for n, two in enumerate(TWO):
+        text = "\n".join(two)
+        both = {"prompt_id": f"p{n}", "model_a": base, "model_b": tuned, "verdict": "a", "shown_first": "a"}
+        kept = {
+            "reasoning": text,
+            "a": text,
+            "b": text,
+            "quotes": {"safety": {"a": text}},
+            "flags": {"a": [{"text": text}]},
+        }
+        found.append(
+            Rating(
+                JUDGE, **both, scores={"safety": {"a": 3, "b": 2}}, note=text, raw_reply=text, evidence=kept
+            )
+        )
+        if n:
+            found.append(
+                Rating(f"human:{rater}", **both, note=text, tags=[each[:50] for each in two], project=project)
+            )
+    return found
 
 
 @pytest.mark.parametrize("policy", [True, False], ids=["with the page's policy", "without it"])
 def test_hostile_texts_do_nothing_on_the_page(page, tmp_path, policy):
     """All of them, opened one by one as Markdown, as raw text and as differences; with the policy none is even tried."""
     store = RatingStore(f"sqlite:///{tmp_path / 'ratings.db'}")
-    name = "<script>window.pwned=1</script>"
+    name, rater = "<script>window.pwned=1</script>", "<img src=x onerror=window.pwned=1>"
     store.project(name, hostile())
-    desk = _desk(Wishes(str(store.url), name), store, store.project(name), TOKEN)
+    store.add_many(said(name, rater))
+    desk = _desk(Wishes(str(store.url), name, show_judge=True), store, store.project(name), TOKEN)
     context = page.context.browser.new_context(bypass_csp=not policy)
     own = context.new_page()
     watched, dialogs, refused = page.watched, [], []
@@ -192,14 +227,14 @@ def test_hostile_texts_do_nothing_on_the_page(page, tmp_path, policy):
     )
     with client.running(desk) as port:
         own.goto(f"http://127.0.0.1:{port}/?token={TOKEN}")
-        own.fill("input", "<img src=x onerror=window.pwned=1>")
+        own.fill("input", rater)
         own.keyboard.press("Enter")
         expect(own.locator(".row.open .answer").first).to_be_visible()
-        seen = own.evaluate(WALK, len(CORPUS))
-        assert (
-            seen["rows"] == len(CORPUS) and seen["markdown"] >= len(CORPUS) and seen["raw"] >= 4 * len(CORPUS)
-        )
+        rows = 30 if policy else len(TWO)
+        seen = own.evaluate(WALK, rows)
         assert seen["bad"] == [], seen["bad"]
+        assert seen["rows"] == rows and seen["judges"] == rows - 1
+        assert seen["markdown"] >= 2 * rows and seen["raw"] >= 4 * rows
         own.keyboard.press("n")
         own.keyboard.type(CORPUS[0])
         own.keyboard.press("Escape")
@@ -216,10 +251,10 @@ WALK = """async (count) => {
   const key = (name) => root.dispatchEvent(new KeyboardEvent('keydown', { key: name, bubbles: true, cancelable: true }));
   const until = async (done) => { for (let n = 0; n < 400 && !done(); n++) await pause(5); return done(); };
   const bad = [], rows = new Set();
-  let markdown = 0, raw = 0;
+  let markdown = 0, raw = 0, judges = 0;
   const ACTIVE = 'script,iframe,object,embed,applet,img,svg,video,audio,form,base,meta,link,style,frame,frameset,portal,template,isindex,marquee,dialog,[srcdoc],[formaction],[ping],[action]';
   const look = (row) => {
-    for (const element of root.querySelectorAll('.answer .markdown *, .answer .raw *, .row:not(.open) *, .turn *, .reference *, .chip')) {
+    for (const element of root.querySelectorAll('.answer .markdown *, .answer .raw *, .row:not(.open) *, .turn *, .reference *, .chip, .judges *')) {
       if (element.matches(ACTIVE)) bad.push([row, element.outerHTML.slice(0, 200)]);
       for (const { name, value } of element.attributes) {
         if (name.startsWith('on') || (/^(href|src|xlink:href|action)$/.test(name) && !/^(https?:|mailto:)/.test(value))) bad.push([row, element.outerHTML.slice(0, 200)]);
@@ -233,6 +268,10 @@ WALK = """async (count) => {
     await until(() => root.querySelector('.row.open .answer'));
     const at = root.querySelector('.row.open').getAttribute('aria-rowindex');
     rows.add(at);
+    if (row > 0 && (await until(() => root.querySelector('.judge')))) {
+      judges++;
+      root.querySelectorAll('.judge details').forEach((box) => (box.open = true));
+    }
     look(row);
     for (const other of ['m', 'd']) { key(other); look(row); key(other); }
     if (row % 40 === 0) { for (const other of ['z', 'l']) { key(other); await pause(20); look(row); key(other); } }
@@ -241,5 +280,5 @@ WALK = """async (count) => {
       await until(() => root.querySelector('.row.open .answer') && root.querySelector('.row.open').getAttribute('aria-rowindex') !== at);
     }
   }
-  return { rows: rows.size, markdown, raw, bad };
+  return { rows: rows.size, markdown, raw, judges, bad };
 }"""
