@@ -8,7 +8,7 @@ rows.examples([0, 7])           # as messages
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, groupby
 from pathlib import Path
@@ -17,7 +17,7 @@ from typing import Any
 from sftkit.config import SFTConfig
 from sftkit.data import line_index
 from sftkit.data.patched import patched, taken
-from sftkit.data.reading import named_sources, open_source, where_rows_are, with_rows
+from sftkit.data.reading import named_sources, open_source, told_by, where_rows_are, with_rows
 from sftkit.data.shaping import Columns, Example, find_all_columns, first_row, to_example, used
 from sftkit.data.text_files import Row
 from sftkit.errors import DataError
@@ -48,13 +48,14 @@ class Opened:
 class Drawn:
     """The rows of "train" or "eval" that are used, numbered from 0 as the trainer numbers them.
 
-    root: the folder that relative paths start from. Raises `DataError` where a source cannot be read here.
+    root: the folder that relative paths start from. opener: what opens a source of a split, in place of the files here.
+    Raises `DataError` where a source cannot be read here.
     """
 
-    def __init__(self, config: SFTConfig, split: str = "train", root: Path = Path(".")):
+    def __init__(self, config: SFTConfig, split: str = "train", root: Path = Path("."), opener: Callable[[str, str | None], Any] | None = None):  # fmt: skip
         self.config, self.split = config, split
         names, wanted = named_sources(config, split)
-        opened = [_open(located(name, root), wanted) for name in names]
+        opened = [(opener or open_lazily)(located(name, root), wanted) for name in names]
         numbers = used(config, split, opened)
         self.sources = [
             Opened(name, rows, chosen, first_row(rows))
@@ -103,7 +104,7 @@ class Drawn:
             rows = [opened.numbers[inside] for _, inside in places]
             begin = self._begin(opened)
             for (_, inside), row, found in zip(places, rows, taken(opened.rows, rows)):
-                yield begin + inside, self._example(opened, found, row + 1)
+                yield begin + inside, self.example_of(opened, found, row + 1)
 
     def may_hold(self, number: int, wanted: str) -> bool:
         """Whether a row may have `wanted` (lower case) in its text: False only where it surely has not."""
@@ -129,7 +130,8 @@ class Drawn:
         at = next(at for at, one in enumerate(self.sources) if one is source)
         return self._ends[at - 1] if at else 0
 
-    def _example(self, source: Opened, row: Row | DataError, number: int) -> Example | DataError:
+    def example_of(self, source: Opened, row: Row | DataError, number: int) -> Example | DataError:
+        """A row (`number` counts from 1) of a source as messages, or what is wrong with it."""
         if isinstance(row, DataError):
             return row
         if more := row.keys() - source.known.keys():  # a column that begins further down
@@ -150,10 +152,10 @@ class Drawn:
         )
 
 
-def _open(source: str, wanted: str | None) -> Any:
+def open_lazily(source: str, wanted: str | None) -> Any:
     """As `open_source`, but JSONL is not parsed yet."""
     path = Path(source)
-    if path.suffix.lower() != ".jsonl" or not path.is_file():
+    if path.suffix.lower() != ".jsonl" or not path.is_file() or told_by(path):
         return open_source(source, wanted)
     path = where_rows_are(source, wanted)
     return with_rows(patched(with_rows(line_index.jsonl(path), source), path), source)

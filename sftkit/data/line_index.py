@@ -1,7 +1,7 @@
 """A JSONL file whose rows are parsed when they are taken: for whoever looks at a few rows out of very many.
 
 Finding where the lines begin takes about a second a gigabyte, and a megabyte of memory for every 130,000 rows; parsing
-them all takes ten times as long and as much memory as the file has. The trainer needs them all (`text_files.jsonl`).
+them all takes ten times as long and as much memory as the file has. The trainer needs them all (`text_files.json_rows`).
 """
 
 from __future__ import annotations
@@ -79,12 +79,15 @@ class LineIndex:
 
 
 def jsonl(path: Path) -> LineIndex | RowList:
-    """The rows of a JSONL file, not parsed yet. A file with lines that end in bare carriage returns is read whole."""
+    """The rows of a JSONL file, not parsed yet. Read whole is a file with lines that end in bare carriage returns, or that
+    is not lines of UTF-8."""
     size = path.stat().st_size
     raw = np.memmap(path, np.uint8, "r") if size else np.zeros(0, np.uint8)
+    if not text_files.is_plain(raw[:HEAD].tobytes()):
+        return text_files.json_rows(path)
     returns = _places(raw, RETURN)
     if len(returns) and (returns[-1] == size - 1 or (raw[returns + 1] != NEWLINE).any()):
-        return text_files.jsonl(path)
+        return text_files.json_rows(path)
     ends = np.append(_places(raw, NEWLINE), size)
     starts = np.concatenate([[0], ends[:-1] + 1])
     lines = np.flatnonzero(starts < ends)

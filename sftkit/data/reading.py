@@ -22,12 +22,14 @@ from sftkit.errors import DataError
 from sftkit.wording import say
 
 READERS: dict[str, Callable[[Path], RowList | RowTable]] = {
-    ".jsonl": text_files.jsonl,
-    ".json": text_files.json_array,
+    ".jsonl": text_files.json_rows,
+    ".json": text_files.json_rows,
     ".csv": text_files.csv_table,
     ".parquet": tables.parquet,
     ".arrow": tables.arrow,
 }
+# Packed files, spreadsheets among them, by their first bytes; gzip is read.
+PACKED = {b"PK\x03\x04": "zip, or a spreadsheet", b"(\xb5/\xfd": "zstd", b"BZh": "bzip2", b"\xfd7zXZ": "xz"}
 
 
 def read_rows(source: SFTConfig | str | Path, split: str = "train", *, hub: bool = False) -> list[Row]:
@@ -85,7 +87,7 @@ def is_hub_id(source: object) -> bool:
     return bool(
         re.fullmatch(r"[\w.-]+/[\w.-]+", text)
         and not Path(text).parent.is_dir()
-        and Path(text).suffix.lower() not in READERS
+        and _kind(Path(text)) not in READERS
         and not text.startswith(".")
     )
 
@@ -102,9 +104,7 @@ def where_rows_are(source: str | Path, wanted: str | None) -> Path:
         return tables.split_folder(path, wanted)
     if path.is_dir():
         inside = sorted(
-            item.name
-            for item in path.iterdir()
-            if item.suffix.lower() in READERS and not item.name.endswith(SUFFIX)
+            item.name for item in path.iterdir() if _kind(item) in READERS and not item.name.endswith(SUFFIX)
         )
         has = (
             say("It has {names}.", names=", ".join(inside[:5]))
@@ -124,14 +124,36 @@ def read_head(path: Path, size: int) -> tuple[list[Row], int] | None:
     """
     if path.is_dir() or path.suffix.lower() in (".parquet", ".arrow"):
         return tables.head(path, size)
-    if path.suffix.lower() not in (".jsonl", ".csv"):
+    if path.suffix.lower() not in (".jsonl", ".csv") or told_by(path):
         return None
     rows, total = text_files.head(path, size)
     return (rows, total) if rows else None
 
 
 def _reader(path: Path) -> Callable[[Path], RowList | RowTable]:
+    """What reads a file: told by its first bytes where they tell it, else by its name, before any `.gz`."""
+    kind = _kind(path)
+    if reader := told_by(path):
+        return reader
     try:
-        return READERS[path.suffix.lower()]
+        return READERS[kind]
     except KeyError:
-        raise DataError(say("cannot read {kind}; known: {names}.", kind=path.suffix or say("a file without a suffix"), names=', '.join(READERS)), file=path) from None  # fmt: skip
+        raise DataError(say("cannot read {kind}; known: {names}.", kind=kind or say("a file without a suffix"), names=', '.join(READERS)), file=path) from None  # fmt: skip
+
+
+def _kind(path: Path) -> str:
+    suffix = path.suffix.lower()
+    return Path(path.stem).suffix.lower() if suffix == ".gz" else suffix
+
+
+def told_by(path: Path) -> Callable[[Path], RowList | RowTable] | None:
+    """The reader of an Arrow or Parquet file, whatever its name. Raises `DataError` for packed files."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(8)
+    except OSError as error:
+        raise DataError(say("cannot be read: {strerror}.", strerror=error.strerror), file=path) from None
+    for mark, name in PACKED.items():
+        if start.startswith(mark):
+            raise DataError(say("is packed ({name}): unpack it first.", name=name), file=path)
+    return tables.parquet if start.startswith(b"PAR1") else tables.arrow if start.startswith(b"ARROW1") else None  # fmt: skip

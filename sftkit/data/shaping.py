@@ -161,6 +161,11 @@ def to_example(row: Row, columns: Columns, *, file: object = None, number: int =
     def text_of(name: str | None) -> str:
         return plain(row.get(name), name, fault) if name else ""
 
+    if (
+        columns.prompt not in row and columns.answer not in row
+    ):  # a row of another shape: it would be an empty one
+        words = say("has no such column, which the rows of this source have; it has {columns}.", columns=", ".join(map(str, row)) or "{}")  # fmt: skip
+        raise fault(words, columns.prompt)
     messages = _asked(row.get(columns.prompt), columns, fault)
     if messages is None:
         text, more = text_of(columns.prompt), text_of(columns.extra)

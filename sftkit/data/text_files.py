@@ -1,10 +1,17 @@
-"""Rows of text files: JSONL, JSON (an array) and CSV; whole, or the beginning of a large one."""
+"""Rows of text files: JSONL, JSON (an array) and CSV; whole, or the beginning of a large one.
+
+What a file is called matters less than what is in it: compressed by gzip, in UTF-16 or UTF-32, with a byte order mark,
+with line ends of any kind, an array on one line, JSON lines under the name of a table: all of it is read. What is damaged
+is named with its file and line.
+"""
 
 from __future__ import annotations
 
 import csv
+import gzip
 import io
 import json
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +21,7 @@ from sftkit.errors import DataError
 from sftkit.wording import say
 
 Row = dict[str, Any]
+GZIP = b"\x1f\x8b"
 
 
 @dataclass(frozen=True)
@@ -35,30 +43,79 @@ class RowList:
         return [self.rows[number] for number in numbers]
 
 
-def jsonl(path: Path) -> RowList:
-    return RowList(list(_lines(_decoded(path.read_bytes(), path), path)))
-
-
-def json_array(path: Path) -> RowList:
-    text = _decoded(path.read_bytes(), path)
-    if not text.lstrip().startswith("["):  # JSON lines under the wrong name are common
-        return RowList(list(_lines(text, path)))
-    return RowList(
-        [_object(row, path, number) for number, row in enumerate(_json(text, path, None), start=1)]
-    )
+def json_rows(path: Path) -> RowList:
+    """The rows of JSON lines or of an array of objects: one is common under the name of the other."""
+    return RowList(_json_rows(_decoded(_bytes(path), path), path))
 
 
 def csv_table(path: Path) -> RowList:
-    return RowList(list(_records(_decoded(path.read_bytes(), path), path)))
+    text = _decoded(_bytes(path), path)
+    if _begins_with_an_object(text):  # JSON lines under the name of a table
+        return RowList(_json_rows(text, path))
+    if "\0" in text:
+        raise _has_nul(path, text[: text.index("\0")].count("\n") + 1)
+    return RowList(list(_records(text, path)))
+
+
+def is_plain(start: bytes) -> bool:
+    """Whether a file that begins with these bytes can be cut into lines as it is: rows in UTF-8, not compressed, not an
+    array."""
+    encoding = json.detect_encoding(start[:4])
+    return not start.startswith(GZIP) and encoding.startswith("utf-8") and not start.decode("utf-8-sig", "replace").lstrip().startswith("[")  # fmt: skip
+
+
+def _json_rows(text: str, path: Path) -> list[Row]:
+    if text.lstrip().startswith("["):
+        return [_object(row, path, number) for number, row in enumerate(_json(text, path, None), start=1)]
+    try:
+        return list(_lines(text, path))
+    except DataError:
+        if text.count("\n") and isinstance(whole := _whole(text), dict):  # spread over many lines
+            return [_object(_only_row(whole, path), path, 1)]
+        raise
+
+
+def _whole(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _only_row(whole: Row, path: Path) -> Row:
+    """An object that is a file's all. Raises `DataError` where it holds the rows in a part of it."""
+    holding = [name for name, part in whole.items() if isinstance(part, list) and part and isinstance(part[0], dict) and name not in ("messages", "conversations")]  # fmt: skip
+    if holding:
+        raise DataError(say("is one object that holds its rows in {name!r}: save that list alone as the file.", name=holding[0]), file=path)  # fmt: skip
+    return whole
+
+
+def _begins_with_an_object(text: str) -> bool:
+    first = text.lstrip()[:100_000].partition("\n")[0]
+    return first.startswith("{") and isinstance(_whole(first), dict)
+
+
+def _bytes(path: Path) -> bytes:
+    """A file's bytes, unpacked. Raises `DataError`."""
+    try:
+        raw = path.read_bytes()
+        return gzip.decompress(raw) if raw.startswith(GZIP) else raw
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise DataError(say("is compressed by gzip and damaged or cut short: {error}", error=error), file=path) from None  # fmt: skip
+    except OSError as error:
+        raise DataError(say("cannot be read: {strerror}.", strerror=error.strerror), file=path) from None
 
 
 def head(path: Path, size: int) -> tuple[list[Row], int]:
-    """The rows in the first `size` bytes of a JSONL or CSV file, and about how many it has in all."""
+    """The rows in the first `size` bytes of a JSONL or CSV file, and about how many it has in all. No rows where it has
+    to be read whole."""
     with path.open("rb") as file:
         start = file.read(size)
+    if not is_plain(start):
+        return [], 0
     start = start[: start.rfind(b"\n") + 1]
     text = _decoded(start, path)
-    if path.suffix.lower() == ".csv":
+    if path.suffix.lower() == ".csv" and not _begins_with_an_object(text):
         rows = list(_records(text, path, broken_off=True))[:-1]  # the last may be half a record
     else:
         rows = list(_lines(text, path))
@@ -66,9 +123,14 @@ def head(path: Path, size: int) -> tuple[list[Row], int]:
 
 
 def _decoded(raw: bytes, path: Path) -> str:
+    encoding = json.detect_encoding(raw[:4])
+    if encoding == "utf-8":
+        encoding = "utf-8-sig"
     try:
-        return io.TextIOWrapper(io.BytesIO(raw), encoding="utf-8-sig").read()
-    except UnicodeDecodeError:
+        return io.TextIOWrapper(io.BytesIO(raw), encoding=encoding).read()
+    except UnicodeDecodeError as error:
+        if encoding != "utf-8-sig":
+            raise DataError(say("begins as {encoding} text and is damaged or cut short: {reason}.", encoding=encoding.upper(), reason=error.reason), file=path) from None  # fmt: skip
         line = next(n for n, part in enumerate(raw.split(b"\n"), start=1) if not _is_utf8(part))
         raise not_utf8(path, line) from None
 
@@ -99,11 +161,21 @@ def json_object(line: str, path: Path, number: int) -> Row:
 def _json(text: str, path: Path, number: int | None) -> Any:
     try:
         return json.loads(text)
+    except RecursionError:
+        raise DataError(say("is nested too deeply."), file=path, row=number) from None
     except json.JSONDecodeError as error:
+        if "\0" in text:
+            raise _has_nul(path, number or text[: text.index("\0")].count("\n") + 1) from None
         row = error.lineno if number is None else number
         raise DataError(
             say("is not JSON: {msg} at column {colno}.", msg=error.msg, colno=error.colno), file=path, row=row
         ) from None
+    except ValueError as error:  # a number of thousands of digits
+        raise DataError(say("is not JSON: {error}", error=error), file=path, row=number) from None
+
+
+def _has_nul(path: Path, line: int) -> DataError:
+    return DataError(say("holds NUL bytes: the file is damaged, or was not written to its end."), file=path, row=line)  # fmt: skip
 
 
 def _object(row: Any, path: Path, number: int) -> Row:

@@ -16,7 +16,7 @@ from sftkit.data.browsing import Drawn
 from sftkit.data.line_index import LineIndex, jsonl
 from sftkit.data.packing import Order, hands
 from sftkit.data.plan import Plan
-from sftkit.data.text_files import jsonl as all_of
+from sftkit.data.text_files import json_rows as all_of
 from sftkit.errors import DataError
 from tests.conftest import write_rows
 
