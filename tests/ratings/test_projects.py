@@ -240,9 +240,9 @@ def test_two_processes_make_the_same_project_at_once(url, answers, tmp_path):
         subprocess.Popen(
             [sys.executable, "-c", code, url, tmp_path / "answers.parquet"], stdout=subprocess.PIPE, text=True
         )
-        for _ in range(3)
+        for _ in range(2)
     ]
-    assert [maker.communicate(timeout=60)[0].strip() for maker in makers] == ["6"] * 3
+    assert [maker.communicate(timeout=60)[0].strip() for maker in makers] == ["6"] * 2
     assert RatingStore(url).projects()["comparisons"].tolist() == [6]
 
 
