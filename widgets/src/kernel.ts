@@ -8,6 +8,8 @@ export interface Model {
   off(event: string, handler: (message: any) => void): void;
 }
 
+const AGAIN_MS = 6000;
+
 /** No kernel is behind this view any more. */
 export class Unreachable extends Error {}
 
@@ -31,15 +33,22 @@ export class Questions<Request extends object> {
     model.on("comm_live_update", this.cut);
   }
 
-  ask<Reply>(request: Request): Promise<Reply> {
+  /** again: send it anew, ever more seldom, as long as there is no answer; a line may have lost the first one. */
+  ask<Reply>(request: Request, again = false): Promise<Reply> {
     const ask = `${this.name}:${++this.count}`;
     return new Promise((done, failed) => {
       this.waiting.set(ask, { done, failed });
-      try {
-        this.model.send({ ...request, ask });
-      } catch {
-        failed(new Unreachable()); // after a restart of the kernel
-      }
+      const send = (wait: number) => {
+        if (!this.waiting.has(ask)) return;
+        try {
+          this.model.send({ ...request, ask });
+        } catch {
+          this.waiting.delete(ask);
+          return failed(new Unreachable()); // after a restart of the kernel
+        }
+        if (again) setTimeout(() => send(3 * wait), wait);
+      };
+      send(AGAIN_MS);
     });
   }
 

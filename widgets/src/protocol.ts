@@ -173,7 +173,7 @@ export class Kernel {
   ask(request: { kind: "part"; name: string }): Promise<{ source: string }>;
   ask(request: { kind: "vote" } & Vote): Promise<Saved>;
   ask(request: Request): Promise<unknown> {
-    return this.questions.ask(request);
+    return this.questions.ask(request, request.kind !== "vote" && request.kind !== "progress"); // those have their own way
   }
 
   close(): void {

@@ -272,3 +272,14 @@ test("time out of sight, and pauses, do not count", async () => {
   await press("a");
   expect(kernel.votes.at(-1)!.seconds).toBeCloseTo(7, 0);
 });
+
+test("a question that got lost on its way is asked again, ever more seldom", async () => {
+  const kernel = new FakeKernel(2);
+  const sent = vi.spyOn(kernel, "send").mockImplementation(() => {});
+  await show(kernel);
+  await settle(100_000);
+  expect(sent).toHaveBeenCalledTimes(4); // at 0, 6, 24 and 78 s
+  sent.mockRestore();
+  await settle(150_000);
+  expect(openRow()).toBe(0);
+});
