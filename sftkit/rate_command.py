@@ -9,6 +9,7 @@ token of one's own in SFTKIT_RATE_TOKEN and the same port, open pages go on by t
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 import secrets
@@ -16,6 +17,7 @@ import signal
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -101,9 +103,7 @@ def serve(wishes: Wishes, console: Console) -> None:
     console.print(f"\n  {_link(wishes, desk)}\n", soft_wrap=True)
     console.print("\n".join(_reach(wishes, desk)), soft_wrap=True)
     if wishes.browser:
-        import webbrowser
-
-        webbrowser.open(_link(wishes, desk))
+        _open(_link(wishes, desk))
     asyncio.run(_until_stopped(desk, sockets, tls))
     progress = project.progress()
     console.print(f"ended; {int(progress['votes'].sum())} votes are in the store", soft_wrap=True)
@@ -189,22 +189,12 @@ def _desk(wishes: Wishes, store: RatingStore, project: Any, token: str) -> Desk:
     from sftkit.widgets.rate_server import Desk
 
     show = "after_vote" if wishes.show_judge else "never"
+    project.answers = functools.cache(project.answers)  # one copy of the texts, however many rate
 
     def make(rater: str, lang: str) -> ComparisonGrid:
-        return ComparisonGrid(store=store, rater=rater, project=project.name, lang=lang, show_judge=show)
+        return ComparisonGrid(store=store, rater=rater, project=project, lang=lang, show_judge=show)
 
-    seats = Seats(make, [*_secrets(wishes.store), *project.models])
-    return Desk(project.name, seats, token, wishes.raters, wishes.lang, secure=wishes.cert is not None)
-
-
-def _secrets(url: str) -> list[str]:
-    """What of the store's address no rater may read."""
-    import sqlalchemy as sa
-
-    parts = sa.make_url(url)
-    path = _database(url)
-    places = [str(path), str(path.absolute()), path.name] if path else [parts.database]
-    return [url, str(parts), *places, *(p for p in (parts.host, parts.username, parts.password) if p)]
+    return Desk(project.name, Seats(make), token, wishes.raters, wishes.lang, secure=wishes.cert is not None)
 
 
 def _sockets(wishes: Wishes) -> list[socket.socket]:
@@ -230,6 +220,16 @@ def _link(wishes: Wishes, desk: Desk) -> str:
     host = socket.getfqdn() if wishes.host in ("0.0.0.0", "::") else wishes.host
     host = f"[{host}]" if ":" in host else host
     return f"http{'s' if desk.secure else ''}://{host}:{desk.port}/?token={desk.token}"
+
+
+def _open(link: str) -> None:
+    """Show the link in this machine's browser, by a file that is ours alone: other users see what processes are called with."""
+    import tempfile
+    import webbrowser
+
+    with tempfile.NamedTemporaryFile("w", prefix="sftkit-rate-", suffix=".html", delete=False) as file:
+        file.write(f'<!doctype html><meta http-equiv="refresh" content="0;url={escape(link)}">')
+    webbrowser.open(Path(file.name).as_uri())
 
 
 def _reach(wishes: Wishes, desk: Desk) -> list[str]:

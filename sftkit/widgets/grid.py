@@ -25,6 +25,7 @@ from sftkit.errors import ConfigError, Fault, FilterError, SftkitError
 from sftkit.generation.table import Generations
 from sftkit.ratings import DIMENSIONS, Dimension, RatingStore
 from sftkit.ratings.blind import comparisons
+from sftkit.ratings.projects import Project
 from sftkit.widgets import grid_judge, grid_picture
 from sftkit.widgets.background import in_background
 from sftkit.widgets.grid_arguments import across_of, check, human, in_language
@@ -70,7 +71,7 @@ class ComparisonGrid(anywidget.AnyWidget):
         rater: str,
         models: Sequence[str] | None = None,
         across: int | None = None,
-        project: str | None = None,
+        project: str | Project | None = None,
         seed: int = 0,
         lang: str | None = None,
         dimensions: Sequence[Dimension] = DIMENSIONS,
@@ -82,7 +83,7 @@ class ComparisonGrid(anywidget.AnyWidget):
     ):
         check(answers, project, show_judge, strategy)
         self.store, self.rater, self.show_judge, self._lang = store, human(rater), show_judge, lang
-        self.project = store.project(project) if project is not None else None
+        self.project = store.project(project) if isinstance(project, str) else project
         if self.project is not None:
             p = self.project
             answers, models, across, seed, dimensions = p.answers(), p.models, p.across, p.seed, p.dimensions

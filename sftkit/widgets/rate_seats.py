@@ -1,7 +1,7 @@
 """Who sits at the rating server: one grid a rater, and the pages that show it.
 
 A page may say what the grid's protocol says (widgets/src/protocol.ts) and nothing else. What it gets back are the
-grid's answers; an error that could name a model, the store or a place on this machine goes to the terminal instead.
+grid's answers; an error, which could name a model, the store or a place on this machine, goes to the terminal instead.
 """
 
 from __future__ import annotations
@@ -9,13 +9,12 @@ from __future__ import annotations
 import json
 import logging
 import math
-import re
 import threading
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 from sftkit.errors import SftkitError
-from sftkit.widgets.labels import label
+from sftkit.widgets.labels import label, table
 
 SPOKEN = frozenset({"hello", "rows", "row", "next", "hold", "vote", "judge", "part", "filter", "progress"})
 KEPT = frozenset(
@@ -24,9 +23,6 @@ KEPT = frozenset(
 MOST_ROWS = 1000  # of one question; the page asks for 50
 LONGEST_FILTER = 2000  # characters
 DEEPEST = 6  # levels of a message; a vote has four
-UNFORESEEN = re.compile(
-    r"^\w*(?:Error|Exception|Warning|Iteration)\b"
-)  # "KeyError: …": words for a programmer
 _log = logging.getLogger(__name__)
 
 
@@ -90,8 +86,8 @@ def _deep(value: Any, levels: int) -> bool:
 class Seat:
     """A rater's grid. Its pages ask in turn; what the grid says goes to all of them, as in a notebook."""
 
-    def __init__(self, grid: Any, hide: Callable[[str], bool], lang: str):
-        self.grid, self._hide, self._lang = grid, hide, lang
+    def __init__(self, grid: Any, lang: str):
+        self.grid, self._lang = grid, lang
         self.pages: set[Page] = set()
         self._turn = threading.Lock()
         grid.send = self._send  # instead of a notebook's comm
@@ -99,47 +95,39 @@ class Seat:
     def ask(self, content: dict[str, Any]) -> None:
         """Hand a message to the grid, which answers by `send`. One at a time."""
         if content["kind"] in KEPT:
-            return self._send({"ask": content["ask"], "error": label("rate.no_reveal", self._lang)})
+            return self._tell({"ask": content["ask"], "error": label("rate.no_reveal", self._lang)})
         with self._turn:
             self.grid._receive(self.grid, content, [])
 
     def labels(self) -> dict[str, str]:
-        """The grid's words; some are about kernels and cells, which are not here."""
-        words = dict(self.grid._labels)
-        return words | {key: label(f"rate.{key}", self._lang) for key in INSTEAD if key in words}
+        """The grid's words; for those about kernels and cells, which are not here, "rate.grid.…" has others."""
+        instead = [key for key in self.grid._labels if f"rate.{key}" in table()]
+        return {**self.grid._labels, **{key: label(f"rate.{key}", self._lang) for key in instead}}
 
     def close(self) -> None:
         self.grid.close()
 
     def _send(self, content: dict[str, Any], buffers: Any = None) -> None:
+        """What the grid says. All its errors sound alike, or a rater who guesses a model's name could tell by them."""
         if "error" in content:
-            content = {**content, "error": self._fit(str(content["error"]))}
+            _log.error("%s: %s", self.grid.rater, content["error"])
+            content = {"ask": content.get("ask"), "error": label("rate.failed", self._lang)}
+        self._tell(content)
+
+    def _tell(self, content: dict[str, Any]) -> None:
         text = json.dumps(content, ensure_ascii=False, allow_nan=False, default=str)
         for page in tuple(self.pages):
             page.tell(text)
-
-    def _fit(self, words: str) -> str:
-        """An error as a rater may read it."""
-        if not UNFORESEEN.match(words) and not self._hide(words):
-            return words
-        _log.error("%s: %s", self.grid.rater, words)
-        return label("rate.failed", self._lang)
-
-
-INSTEAD = tuple(
-    f"grid.{name}" for name in ("no_kernel", "waiting", "lost", "gone_why", "all_done_next", "keys_note")
-)
 
 
 class Seats:
     """The seats taken; a grid is made when a rater's first page opens and let go with the last one.
 
-    make: a grid for (rater, language). hidden: words that no error may carry to a page, such as the store's address and
-    the models' names.
+    make: a grid for (rater, language).
     """
 
-    def __init__(self, make: Callable[[str, str], Any], hidden: Collection[str] = ()):
-        self._make, self._hidden = make, [word.casefold() for word in hidden if word]
+    def __init__(self, make: Callable[[str, str], Any]):
+        self._make = make
         self._seats: dict[tuple[str, str], Seat] = {}
         self._lock = threading.Lock()
 
@@ -156,7 +144,7 @@ class Seats:
         with self._lock:
             seat = self._seats.get((rater, lang))
             if seat is None:
-                seat = self._seats[rater, lang] = Seat(self._make(rater, lang), self._hides, lang)
+                seat = self._seats[rater, lang] = Seat(self._make(rater, lang), lang)
             seat.pages.add(page)
             return seat
 
@@ -169,7 +157,3 @@ class Seats:
             if not seat.pages:
                 del self._seats[rater, lang]
                 seat.close()
-
-    def _hides(self, words: str) -> bool:
-        folded = words.casefold()
-        return any(word in folded for word in self._hidden)
