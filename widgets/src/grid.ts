@@ -6,8 +6,8 @@ import { detail, type Look } from "./detail";
 import { Attention, labelled, type Label } from "./dom";
 import { FilterBar } from "./filter";
 import { fill } from "./full";
+import { Hands } from "./hands";
 import { Judging } from "./judging";
-import { command, type Command } from "./keys";
 import { List } from "./list";
 import { Outbox } from "./outbox";
 import { allDone, Bar, message, type Saving } from "./panels";
@@ -19,23 +19,23 @@ import { GridState, isComplete, same, withRank, withScore, withTag, withVerdict 
 import { Team, type Told } from "./team";
 
 const PATIENCE_MS = 1500; // after which a vote without an answer is called unsaved
-const REPEATED = ["mark", "go", "scroll"]; // what a key that is held down does again and again
 
-class Grid {
+export class Grid {
   private readonly kernel: Kernel;
   private readonly label: Label;
-  private readonly shell: Shell;
+  readonly shell: Shell;
   private readonly body: HTMLElement;
-  private readonly look: Look = { view: "markdown", diff: ["a", "b"], reference: true, full: false, dense: false };
-  private readonly attention = new Attention();
+  readonly look: Look = { view: "markdown", diff: ["a", "b"], reference: true, full: false, dense: false };
+  readonly attention = new Attention();
   private readonly parts: Parts;
   private readonly judging: Judging;
-  private state!: GridState;
-  private list!: List;
-  private dock!: Dock;
+  private readonly hands = new Hands(this);
+  state!: GridState;
+  list!: List;
+  dock!: Dock;
   private bar!: Bar;
-  private filter!: FilterBar;
-  private outbox!: Outbox;
+  filter!: FilterBar;
+  outbox!: Outbox;
   private team: Team | null = null;
   private project = false; // what comes next is the kernel's to say
   private revealed = false;
@@ -64,7 +64,7 @@ class Grid {
       (row) => row === this.state.focus && this.redraw(),
       (error) => this.fail(error),
     );
-    this.shell.root.addEventListener("keydown", this.keydown);
+    this.shell.root.addEventListener("keydown", this.hands.keydown);
     this.shell.root.addEventListener("pointermove", this.attention.alive);
     void this.open();
   }
@@ -116,7 +116,7 @@ class Grid {
     this.dock = new Dock(state, setup.tags, label, {
       verdict: (verdict) => this.change(withVerdict(state.opinion, verdict)),
       place: (side, rank) => this.place(side, rank),
-      tie: () => this.run({ do: "tying" }),
+      tie: () => this.hands.run({ do: "tying" }),
       score: (dimension, side, value) => this.score(dimension, side, value),
       note: (note) => this.change({ ...state.opinion, note }),
       tag: (tag, there) => this.change(withTag(state.opinion, tag, there)),
@@ -124,7 +124,7 @@ class Grid {
       skip: (reason) => this.change({ ...state.opinion, verdict: "skipped", reason }),
     });
     const names = ["unrated", "undo", "redo", "full", "dense", "filter", "judge", "card"] as const;
-    const actions = Object.fromEntries(names.map((name) => [name, () => this.run({ do: name })]));
+    const actions = Object.fromEntries(names.map((name) => [name, () => this.hands.run({ do: name })]));
     this.bar = new Bar(state, label, actions as Record<(typeof names)[number], () => void>);
     this.filter = new FilterBar(label, (text) => kernel.ask({ kind: "filter", text }), (filter) => this.filtered(filter));
     this.outbox = new Outbox(
@@ -137,7 +137,7 @@ class Grid {
   }
 
   /** Bring a row into focus; its text is fetched when it is not here yet. */
-  private go(row: number): void {
+  go(row: number): void {
     this.outbox.flush();
     this.attention.reset();
     this.advanceFrom = null;
@@ -152,7 +152,7 @@ class Grid {
   }
 
   /** On to the row that is to be rated after this one; in a project the kernel leases it to this rater first. */
-  private async next(row: number | null): Promise<void> {
+  async next(row: number | null): Promise<void> {
     try {
       const next = this.project ? (await this.kernel.ask({ kind: "next", row: row ?? -1 })).row : this.state.nextUnrated(row);
       this.follow(next);
@@ -218,7 +218,7 @@ class Grid {
     this.go(row);
   }
 
-  private get tableShown(): boolean {
+  get tableShown(): boolean {
     return this.list.element.parentNode === this.body; // even while JupyterLab has the whole cell out of the page
   }
 
@@ -229,7 +229,7 @@ class Grid {
     return detail(current, this.look, judges, this.label, (look) => this.changeLook(look, false), this.parts);
   }
 
-  private changeLook(look: Partial<Look>, redraw = true): void {
+  changeLook(look: Partial<Look>, redraw = true): void {
     Object.assign(this.look, look);
     fill(this.shell.root, this.look.full);
     this.list.arrange(this.look);
@@ -238,7 +238,7 @@ class Grid {
   }
 
   /** To the verdict: of the open row if it has one, else of the row voted on last. */
-  private showJudge(): void {
+  showJudge(): void {
     const { current } = this.state;
     const here = this.tableShown && current?.judged;
     if (this.judging.newest !== null && !here) this.review(this.judging.newest);
@@ -259,14 +259,14 @@ class Grid {
     this.update();
   }
 
-  private place(side: Side, rank?: number | null): void {
+  place(side: Side, rank?: number | null): void {
     const { opinion, places, tying } = this.state;
     this.change(withRank(opinion, side, places, rank, tying));
     this.state.tying = false;
     this.dock.update();
   }
 
-  private score(dimension: number, side: Side, value: number | null): void {
+  score(dimension: number, side: Side, value: number | null): void {
     const { name } = this.state.dimensions[dimension]!;
     this.state.mark = { dimension, side };
     this.change(withScore(this.state.opinion, name, side, value));
@@ -275,7 +275,7 @@ class Grid {
   }
 
   /** A first verdict, ranking or skip opens the next row, once it is on disk. */
-  private change(opinion: Opinion): void {
+  change(opinion: Opinion): void {
     const { focus, opinion: before, places, current } = this.state;
     if (current?.closed || !this.state.change(opinion)) return;
     const complete = isComplete(opinion, places.length);
@@ -294,7 +294,7 @@ class Grid {
     this.outbox.put({ id, opinion, base: rating, seconds: this.attention.seconds, next: this.project && this.advanceFrom === row }, now);
   }
 
-  private step(row: number | null): void {
+  step(row: number | null): void {
     if (row === null) return;
     this.advanceFrom = null;
     this.finished = false;
@@ -365,87 +365,6 @@ class Grid {
     if (this.gone) return;
     const known = error instanceof Unreachable ? this.label("grid.no_kernel") : null;
     this.shell.fail(known ?? (error instanceof Error ? error.message : String(error)));
-  }
-
-  private readonly keydown = (event: KeyboardEvent): void => {
-    event.stopPropagation();
-    this.attention.alive();
-    const target = event.target as HTMLElement;
-    if (target.closest("textarea, input, select")) {
-      if (event.key === "Escape" || (event.key === "Enter" && (event.ctrlKey || event.metaKey))) this.leaveField();
-      return;
-    }
-    if ((event.key === "Enter" || event.key === " ") && target.closest("button, summary, a")) return; // it is pressed
-    const wanted = this.state?.total ? command(event, this.state.places) : null;
-    if (!wanted || (this.shell.showsCard && wanted.do !== "card" && wanted.do !== "close")) return;
-    event.preventDefault();
-    this.shell.inSight();
-    if (!event.repeat || REPEATED.includes(wanted.do)) this.run(wanted);
-  };
-
-  private run(wanted: Command): void {
-    const { state, look } = this;
-    const here = this.tableShown && state.current && !state.current.closed;
-    switch (wanted.do) {
-      case "verdict":
-        return here ? this.change(withVerdict(state.opinion, wanted.verdict)) : undefined;
-      case "place":
-        return here ? this.place(wanted.side) : undefined;
-      case "tying":
-        state.tying = !state.tying && Object.keys(state.opinion.ranking).length > 0;
-        return this.dock.update();
-      case "score":
-        return here ? this.score(state.mark.dimension, state.mark.side, wanted.value) : undefined;
-      case "flag":
-        return here ? this.change({ ...state.opinion, flag: !state.opinion.flag }) : undefined;
-      case "skip":
-        return here ? this.dock.askReason() : undefined;
-      case "note":
-        return this.dock.note.focus();
-      case "tags":
-        return this.dock.tags.field.focus();
-      case "mark":
-        state.moveMark(wanted.dimensions, wanted.sides);
-        return this.dock.update();
-      case "go":
-        return this.go(state.from(state.focus, wanted.step));
-      case "unrated":
-        return void this.next(state.focus);
-      case "scroll":
-        return this.list.scrollBy(wanted.pages);
-      case "undo":
-        return this.step(state.undo());
-      case "redo":
-        return this.step(state.redo());
-      case "judge":
-        return this.showJudge();
-      case "raw":
-      case "diff":
-        return this.changeLook({ view: look.view === wanted.do ? "markdown" : wanted.do });
-      case "reference":
-      case "full":
-      case "dense":
-        return this.changeLook({ [wanted.do]: !look[wanted.do] });
-      case "filter":
-        return this.filter.focus();
-      case "card":
-        return this.shell.showsCard ? this.shell.hideCard() : this.shell.showCard(state.ranks);
-      case "close":
-        return this.closeOne();
-    }
-  }
-
-  /** Esc: what lies on top goes first. */
-  private closeOne(): void {
-    if (this.shell.showsCard) this.shell.hideCard();
-    else if (this.dock.asksReason) this.dock.closeSkip();
-    else if (this.look.full) this.changeLook({ full: false });
-    else this.shell.focus();
-  }
-
-  private leaveField(): void {
-    this.outbox?.flush();
-    this.shell.focus();
   }
 }
 

@@ -1,0 +1,93 @@
+// From keys and buttons to what the grid does.
+
+import type { Grid } from "./grid";
+import { command, type Command } from "./keys";
+import { withVerdict } from "./state";
+
+const REPEATED = ["mark", "go", "scroll"]; // what a key that is held down does again and again
+
+export class Hands {
+  constructor(private readonly grid: Grid) {}
+
+  readonly keydown = (event: KeyboardEvent): void => {
+    event.stopPropagation();
+    this.grid.attention.alive();
+    const target = event.target as HTMLElement;
+    if (target.closest("textarea, input, select")) {
+      if (event.key === "Escape" || (event.key === "Enter" && (event.ctrlKey || event.metaKey))) this.leaveField();
+      return;
+    }
+    if ((event.key === "Enter" || event.key === " ") && target.closest("button, summary, a")) return; // it is pressed
+    const wanted = this.grid.state?.total ? command(event, this.grid.state.places) : null;
+    if (!wanted || (this.grid.shell.showsCard && wanted.do !== "card" && wanted.do !== "close")) return;
+    event.preventDefault();
+    this.grid.shell.inSight();
+    if (!event.repeat || REPEATED.includes(wanted.do)) this.run(wanted);
+  };
+
+  run(wanted: Command): void {
+    const { grid } = this;
+    const { state, look } = grid;
+    const here = grid.tableShown && state.current && !state.current.closed;
+    switch (wanted.do) {
+      case "verdict":
+        return here ? grid.change(withVerdict(state.opinion, wanted.verdict)) : undefined;
+      case "place":
+        return here ? grid.place(wanted.side) : undefined;
+      case "tying":
+        state.tying = !state.tying && Object.keys(state.opinion.ranking).length > 0;
+        return grid.dock.update();
+      case "score":
+        return here ? grid.score(state.mark.dimension, state.mark.side, wanted.value) : undefined;
+      case "flag":
+        return here ? grid.change({ ...state.opinion, flag: !state.opinion.flag }) : undefined;
+      case "skip":
+        return here ? grid.dock.askReason() : undefined;
+      case "note":
+        return grid.dock.note.focus();
+      case "tags":
+        return grid.dock.tags.field.focus();
+      case "mark":
+        state.moveMark(wanted.dimensions, wanted.sides);
+        return grid.dock.update();
+      case "go":
+        return grid.go(state.from(state.focus, wanted.step));
+      case "unrated":
+        return void grid.next(state.focus);
+      case "scroll":
+        return grid.list.scrollBy(wanted.pages);
+      case "undo":
+        return grid.step(state.undo());
+      case "redo":
+        return grid.step(state.redo());
+      case "judge":
+        return grid.showJudge();
+      case "raw":
+      case "diff":
+        return grid.changeLook({ view: look.view === wanted.do ? "markdown" : wanted.do });
+      case "reference":
+      case "full":
+      case "dense":
+        return grid.changeLook({ [wanted.do]: !look[wanted.do] });
+      case "filter":
+        return grid.filter.focus();
+      case "card":
+        return grid.shell.showsCard ? grid.shell.hideCard() : grid.shell.showCard(state.ranks);
+      case "close":
+        return this.closeOne();
+    }
+  }
+
+  /** Esc: what lies on top goes first. */
+  private closeOne(): void {
+    if (this.grid.shell.showsCard) this.grid.shell.hideCard();
+    else if (this.grid.dock.asksReason) this.grid.dock.closeSkip();
+    else if (this.grid.look.full) this.grid.changeLook({ full: false });
+    else this.grid.shell.focus();
+  }
+
+  private leaveField(): void {
+    this.grid.outbox?.flush();
+    this.grid.shell.focus();
+  }
+}
