@@ -279,6 +279,8 @@ class Socket(Guarded, websocket.WebSocketHandler):
         except Exception as error:  # the store is gone, or the project
             _log.error("%s could not sit down: %s", who[0], error)
             return self.close(1011, "failed")
+        if self.ws_connection is None:  # gone already, perhaps before it sat down
+            return self.on_close()
         self.tell(json.dumps({"traits": {"_labels": self.seat.labels()}}, ensure_ascii=False))
         _log.info("%s is here", who[0])
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from importlib.util import module_from_spec, spec_from_file_location
+from itertools import zip_longest
 from pathlib import Path
 
 import pandas as pd
@@ -26,9 +27,12 @@ client = sys.modules["rate_client"] = module_from_spec(SPEC)
 SPEC.loader.exec_module(client)
 JUDGE = "judge:<img src=x onerror=window.pwned=1>/pairwise"
 TOKEN, MODELS = client.TOKEN, client.MODELS
+KINDS: dict[str, list[str]] = {}
+for row in json.loads((TESTS.parent / "widgets/test/xss_corpus.json").read_text("utf-8")):
+    KINDS.setdefault(row["kind"], []).append(row["text"])
 CORPUS = [
-    row["text"] for row in json.loads((TESTS.parent / "widgets/test/xss_corpus.json").read_text("utf-8"))
-]
+    text for texts in zip_longest(*KINDS.values()) for text in texts if text is not None
+]  # each kind soon
 TWO = list(zip(CORPUS[::2], CORPUS[1::2]))
 
 
@@ -230,10 +234,11 @@ def test_hostile_texts_do_nothing_on_the_page(page, tmp_path, policy):
         own.fill("input", rater)
         own.keyboard.press("Enter")
         expect(own.locator(".row.open .answer").first).to_be_visible()
-        rows = 30 if policy else len(TWO)
+        rows = 60 if policy else len(TWO)
         seen = own.evaluate(WALK, rows)
         assert seen["bad"] == [], seen["bad"]
         assert seen["rows"] == rows and seen["judges"] == rows - 1
+        assert seen["code"] and seen["math"]  # the parts that are fetched when they are needed were
         assert seen["markdown"] >= 2 * rows and seen["raw"] >= 4 * rows
         own.keyboard.press("n")
         own.keyboard.type(CORPUS[0])
@@ -251,7 +256,7 @@ WALK = """async (count) => {
   const key = (name) => root.dispatchEvent(new KeyboardEvent('keydown', { key: name, bubbles: true, cancelable: true }));
   const until = async (done) => { for (let n = 0; n < 400 && !done(); n++) await pause(5); return done(); };
   const bad = [], rows = new Set();
-  let markdown = 0, raw = 0, judges = 0;
+  let markdown = 0, raw = 0, judges = 0, code = 0, math = 0;
   const ACTIVE = 'script,iframe,object,embed,applet,img,svg,video,audio,form,base,meta,link,style,frame,frameset,portal,template,isindex,marquee,dialog,[srcdoc],[formaction],[ping],[action]';
   const look = (row) => {
     for (const element of root.querySelectorAll('.answer .markdown *, .answer .raw *, .row:not(.open) *, .turn *, .reference *, .chip, .judges *')) {
@@ -261,6 +266,8 @@ WALK = """async (count) => {
         if (name === 'style' && /url|expression|fixed|absolute/.test(value)) bad.push([row, value]);
       }
     }
+    code += root.querySelectorAll('.answer [class^=hljs-]').length;
+    math += root.querySelectorAll('.answer math').length;
     markdown += root.querySelectorAll('.answer .markdown').length;
     raw += root.querySelectorAll('.answer .raw, .answer .diff').length;
   };
@@ -280,5 +287,5 @@ WALK = """async (count) => {
       await until(() => root.querySelector('.row.open .answer') && root.querySelector('.row.open').getAttribute('aria-rowindex') !== at);
     }
   }
-  return { rows: rows.size, markdown, raw, judges, bad };
+  return { rows: rows.size, markdown, raw, judges, code, math, bad };
 }"""
