@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,7 @@ from sftkit.widgets.grid_votes import NOTHING, Said, evidence_of, is_empty, rati
 from sftkit.widgets.labels import label, language, table
 
 _STATIC = Path(__file__).parent / "static"
+FRESH = 1.0  # seconds for which the store need not be read again: a page asks at once when a cell has made its grid
 KINDS = ("hello", "rows", "row", "next", "hold", "vote", "judge", "part", "filter", "progress", "reveal")
 
 Message = dict[str, Any]
@@ -178,7 +180,8 @@ class ComparisonGrid(anywidget.AnyWidget):
             self.send({"ask": content.get("ask"), **reply})
 
     def _on_hello(self, _content: Message) -> Message:
-        self._read_store()
+        if time.monotonic() - self._read_at > FRESH:
+            self._read_store()
         self._line.arrange()
         plain = self._line.order == list(range(len(self._rows)))
         return {
@@ -284,6 +287,7 @@ class ComparisonGrid(anywidget.AnyWidget):
     def _read_store(self) -> None:
         """What this rater said before, from the store."""
         self._known = read(self._own(), self._rows.comparisons)
+        self._read_at = time.monotonic()
 
     def _own(self) -> pd.DataFrame:
         frame = self.store.frame(self.rater)

@@ -132,6 +132,7 @@ export class Dock {
   private explain(): void {
     const { dimension, side } = this.state.mark;
     const shown = this.state.dimensions[dimension];
+    this.hint.hidden = !shown; // a rubric without dimensions
     if (!shown) return;
     const anchors = [1, 3, 5].map((n) => h("span", {}, h("b", {}, String(n)), ` ${shown.anchors[n] ?? ""}`));
     this.hint.replaceChildren(h("strong", {}, `${shown.label} · ${side.toUpperCase()}`), ...anchors);

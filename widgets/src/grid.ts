@@ -267,7 +267,8 @@ export class Grid {
   }
 
   score(dimension: number, side: Side, value: number | null): void {
-    const { name } = this.state.dimensions[dimension]!;
+    const name = this.state.dimensions[dimension]?.name;
+    if (name === undefined) return; // a rubric without dimensions
     this.state.mark = { dimension, side };
     this.change(withScore(this.state.opinion, name, side, value));
     if (value !== null) this.state.advanceMark();

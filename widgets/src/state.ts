@@ -159,7 +159,7 @@ export class GridState {
 
   /** Move the mark by whole cells: across the answers, down the dimensions. It stops at the edges. */
   moveMark(dimensions: number, sides: number): void {
-    const within = (n: number, last: number) => Math.min(Math.max(n, 0), last);
+    const within = (n: number, last: number) => Math.max(Math.min(n, last), 0);
     this.mark = {
       dimension: within(this.mark.dimension + dimensions, this.dimensions.length - 1),
       side: this.places[within(this.places.indexOf(this.mark.side) + sides, this.places.length - 1)]!,

@@ -31,6 +31,7 @@ export class FakeKernel implements Model {
   alive = true;
   refuse = "";
   project = false;
+  dimensions = ["honesty", "safety"];
   closed = new Set<number>(); // rows that others have
   filter: Filtered = { text: "", rows: null, fault: null };
   private handlers: ((message: any) => void)[] = [];
@@ -125,7 +126,7 @@ export class FakeKernel implements Model {
 
   private hello(): object {
     const anchors = { 1: "bad", 3: "so so", 5: "good" };
-    const dimensions = ["honesty", "safety"].map((name) => ({ name, label: name, anchors }));
+    const dimensions = this.dimensions.map((name) => ({ name, label: name, anchors }));
     const project = this.project ? { name: "pilot", overlap: 1 } : null;
     return { grid: "g1", columns: this.sides.length, states: this.states, order: null, dimensions, tags: ["too long"], filterable: { task: ["qa", "math"] }, filter: this.filter, project, revealed: false };
   }

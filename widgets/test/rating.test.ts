@@ -283,3 +283,11 @@ test("a question that got lost on its way is asked again, ever more seldom", asy
   await settle(150_000);
   expect(openRow()).toBe(0);
 });
+
+test("a rubric without dimensions leaves the verdict, and digits do nothing", async () => {
+  const kernel = new FakeKernel(2);
+  kernel.dimensions = [];
+  await show(kernel);
+  await press("ArrowDown", "5", "0", "a");
+  expect(kernel.votes.map(({ opinion }) => opinion)).toEqual([{ ...NO_OPINION, verdict: "a" }]);
+});
