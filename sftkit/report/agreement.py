@@ -73,7 +73,7 @@ def meetings(votes: pd.DataFrame, rater_x: str, rater_y: str) -> pd.DataFrame:
 
 def matches(raters: pd.Series, rater: str) -> np.ndarray:
     """Which rows are of this rater: a name, or a pattern such as "human:*"."""
-    known = {name: name == rater or fnmatchcase(name, rater) for name in raters.unique()}
+    known = {name: str(name) == rater or fnmatchcase(str(name), rater) for name in raters.unique()}
     return raters.map(known).to_numpy(bool)
 
 

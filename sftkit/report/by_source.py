@@ -12,10 +12,10 @@ from typing import Any
 import pandas as pd
 
 from sftkit.errors import ReportError
+from sftkit.report.estimates import against
 from sftkit.report.length import ALPACA_PRIOR, length_controlled_win_rate
 from sftkit.report.scores import HUMANS, of_rater, raters
 from sftkit.report.strength import bradley_terry, pair_matrix, rankings
-from sftkit.report.tables import against
 
 LENGTH = ["rater", "model", "baseline", "prior", "win_rate", "low", "high", "n", "unscored", "note"]
 FEW_MODELS = 10  # up to which a judge's length control is also told with AlpacaEval's prior

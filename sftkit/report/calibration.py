@@ -20,7 +20,7 @@ from scipy.special import ndtri, stdtrit
 
 from sftkit.errors import ReportError
 from sftkit.report.agreement import matches
-from sftkit.report.estimates import LEVEL, Estimate, estimate_mean, oriented, wilson
+from sftkit.report.estimates import LEVEL, NEEDED, Estimate, against, estimate_mean, oriented, wilson
 
 HUMANS = "human:*"
 PPI = "prediction-powered inference (PPI++)"
@@ -124,9 +124,13 @@ class Both:
 
 def both(votes: pd.DataFrame, model: str, baseline: str, judge: str, humans: str = HUMANS) -> Both:
     """The votes of humans and of `judge` on `model` against `baseline`, in the order in which humans voted."""
-    rows = oriented(votes, model, baseline)
+    return _both(oriented(votes, model, baseline), model, baseline, judge, humans)
+
+
+def _both(rows: pd.DataFrame, model: str, baseline: str, judge: str, humans: str) -> Both:
+    """The same of votes that are `oriented` already."""
     rows = rows[rows["outcome"].notna()]
-    is_human, is_judge = (matches(rows["rater"].astype(str), rater) for rater in (humans, judge))
+    is_human, is_judge = (matches(rows["rater"], rater) for rater in (humans, judge))
     if not is_judge.any():
         raise ReportError(f"{judge!r} has no scored vote on {model!r} against {baseline!r}")
     said = rows[is_judge].groupby("prompt_id", sort=False)["outcome"].mean()
@@ -216,9 +220,12 @@ def votes_needed(
     With n of M judged prompts voted on, the error is s^2 * ((1 - r^2) / n + r^2 / M), s the spread of human outcomes
     and r their correlation with the judge's (the variance of PPI++ at its best lambda).
     """
+    return _needed(both(votes, model, baseline, judge, humans), width)
+
+
+def _needed(seen: Both, width: float) -> Needed:
     if not width > 0:
         raise ReportError(f"a width is above 0 (0.1 is 10 points), not {width!r}")
-    seen = both(votes, model, baseline, judge, humans)
     have, everything, nan = len(seen.human), len(seen.judge), math.nan
     if have < 5:
         note = f"{have or 'No'} human votes so far: give five or more to judge the spread by."
@@ -273,24 +280,24 @@ def calibration(votes: pd.DataFrame, baseline: str, width: float = 0.1, humans: 
     names = ["rater", "model", "baseline", "judge", "judge_low", "judge_high", "judge_n"]
     names += ["human", "human_low", "human_high", "human_n", "calibrated", "low", "high", "n"]
     names += ["correlation", "narrower", "more_votes", "note"]
-    against = votes[(votes["model_a"] == baseline) | (votes["model_b"] == baseline)]
-    judged = against[against["outcome"].notna() & ~matches(against["rater"].astype(str), humans)]
-    other = against["model_a"].where(against["model_a"] != baseline, against["model_b"])
+    kept = [name for name in (*NEEDED, "probability") if name in votes]
     rows = []
-    for model, mine in against.groupby(other, sort=False):
-        for judge in sorted(set(judged.loc[judged.index.isin(mine.index), "rater"].astype(str))):
+    for model, mine in against(votes[kept].astype({"rater": object, "prompt_id": object}), baseline).groupby(
+        "model_a", sort=False
+    ):
+        is_human = matches(mine["rater"], humans)
+        for judge in sorted(set(mine["rater"][mine["outcome"].notna() & ~is_human].astype(str))):
             rows.append([judge, model, baseline, *_row(mine, model, baseline, judge, width, humans)])
     rows.sort(key=lambda row: row[0])
     return pd.DataFrame(rows, columns=names)
 
 
-def _row(votes: pd.DataFrame, model: str, baseline: str, judge: str, width: float, humans: str) -> list:
-    told = oriented(votes, model, baseline)
+def _row(told: pd.DataFrame, model: str, baseline: str, judge: str, width: float, humans: str) -> list:
+    seen = _both(told, model, baseline, judge, humans)
     told = told[told["outcome"].notna()]
-    parts = [told[matches(told["rater"].astype(str), rater)] for rater in (judge, humans)]
+    parts = [told[matches(told["rater"], rater)] for rater in (judge, humans)]
     alone = [estimate_mean(part["outcome"], part["prompt_id"]) for part in parts]
-    needed = votes_needed(votes, model, baseline, judge, width, humans)
-    found = calibrated_win_rate(votes, model, baseline, judge, humans)
+    needed, found = _needed(seen, width), seen.estimate()
     wide = alone[1].high - alone[1].low
     saved = 1 - (found.high - found.low) / wide if found.n >= 2 and wide > 0 else math.nan
     figures = [figure for e in alone for figure in (e.value, e.low, e.high, e.n)]

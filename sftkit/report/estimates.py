@@ -163,6 +163,14 @@ def oriented(votes: pd.DataFrame, model: str, baseline: str | None = None) -> pd
     return rows
 
 
+def against(votes: pd.DataFrame, baseline: str) -> pd.DataFrame:
+    """The votes on comparisons with the baseline, told from the other model's side (model_a); outcomes as floats."""
+    check_votes(votes)
+    votes = votes.assign(outcome=outcomes(votes))
+    rows = [votes[votes["model_b"] == baseline], mirrored(votes[votes["model_a"] == baseline])]
+    return pd.concat(rows).sort_index(kind="stable")
+
+
 def mirrored(votes: pd.DataFrame) -> pd.DataFrame:
     """The same votes told from the other side: a is b, and 1 is 0."""
     sides = {f"{name}_{one}": f"{name}_{two}" for name in ("model", "len") for one, two in ("ab", "ba")}

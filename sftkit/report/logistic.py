@@ -17,12 +17,17 @@ ROUNDS = 100
 
 
 def fit(
-    x: Any, xty: np.ndarray, weight: Any = 1.0, centre: Any = 0.0, precision: np.ndarray | None = None
+    x: Any,
+    xty: np.ndarray,
+    weight: Any = 1.0,
+    centre: Any = 0.0,
+    precision: np.ndarray | None = None,
+    start: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Coefficients (K,) and the negative Hessian (K, K) at the maximum of the posterior.
 
     x: (rows, K), dense or scipy.sparse; xty: x.T @ (weight * outcome), (K,); weight: of each row; centre, precision:
-    a normal prior's mean and inverse covariance. Newton's method with steps halved until the fit improves.
+    a normal prior's mean and inverse covariance; start: coefficients near the answer, where known. Newton's method with steps halved until the fit improves.
     """
     k = x.shape[1]
     precision = np.zeros((k, k)) if precision is None else precision
@@ -33,12 +38,13 @@ def fit(
         away = b - centre
         return float(weight @ np.logaddexp(0, x @ b) - xty @ b + away @ precision @ away / 2)
 
-    b, best, hessian = np.zeros(k), loss(np.zeros(k)), precision
+    b, hessian = np.zeros(k) if start is None else start, precision
+    best = loss(b)
     for _ in range(ROUNDS):
         p = expit(x @ b)
         gradient = xty - x.T @ (weight * p) - precision @ (b - centre)
         hessian = information(x, weight * p * (1 - p)) + precision
-        step = np.linalg.lstsq(hessian + 1e-12 * np.eye(k), gradient, rcond=None)[0]
+        step = _solved(hessian, gradient)
         size = 1.0
         while (now := loss(b + size * step)) > best + 1e-12 * abs(best) and size > 1e-6:
             size /= 2
@@ -46,6 +52,17 @@ def fit(
         if np.abs(size * step).max(initial=0) < TOLERANCE:
             break
     return b, hessian
+
+
+def _solved(hessian: np.ndarray, gradient: np.ndarray) -> np.ndarray:
+    """The Newton step; the shortest where nothing is known of a coefficient."""
+    try:
+        step = np.linalg.solve(hessian, gradient)
+        if np.abs(step).max(initial=0) < 1e6:
+            return step
+    except np.linalg.LinAlgError:
+        pass
+    return np.linalg.lstsq(hessian + 1e-12 * np.eye(len(hessian)), gradient, rcond=None)[0]
 
 
 def information(x: Any, weight: np.ndarray) -> np.ndarray:

@@ -31,7 +31,7 @@ HUMANS = "human:*"
 WIN = ["model", "baseline", "win_rate", "low", "high", "human_n", "judge_n"]
 WIN += ["judge", "calibrated", "calibrated_low", "calibrated_high", "note"]
 DOUBT = 0.25  # variance of severity before anything is known of a judge; counts as one model more
-STEPS, NEAR = 12, 0.03  # of EM at most; it ends when the variance moves by less than this share
+STEPS, NEAR = 12, 0.1  # of EM at most; it ends when the variance moves by less than this share
 LOOSE = 0.04  # precision of the weak priors N(0, 5^2) on strengths, N(0, 1) on place and length
 TERM = 1.0
 
@@ -125,9 +125,10 @@ def _estimate(design: _Design) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Coefficients, their covariance, and the sd of each judge's severity that EM finds."""
     y = design.rows["outcome"].to_numpy(float)
     xty, variance, k = design.x.T @ y, np.full(len(design.judges), DOUBT), len(design.names)
+    beta = np.zeros(design.width)
     for _ in range(STEPS):
         precision = design.precision(variance)
-        beta, hessian = fit(design.x, xty, precision=precision)
+        beta, hessian = fit(design.x, xty, precision=precision, start=beta)
         inverse = np.linalg.inv(hessian)
         size = (beta**2 + np.diag(inverse))[design.severe].reshape(-1, k)
         new = (size.sum(axis=1) + DOUBT) / (k + 1)

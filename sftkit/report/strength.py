@@ -7,6 +7,8 @@ rankings(votes)           # the same votes ranked seven ways
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from scipy.special import expit, stdtrit
@@ -56,23 +58,25 @@ def strengths(a: np.ndarray, b: np.ndarray, y: np.ndarray, k: int) -> np.ndarray
 
 
 def _of_pairs(a, b, y, k, prior) -> tuple[np.ndarray, np.ndarray]:
+    """Strengths and their Hessian, from the counts of each pair."""
     cell, pairs = pd.factorize(a.astype(np.int64) * k + b)
     n, won = np.bincount(cell), np.bincount(cell, weights=y)
-    x = np.zeros((len(pairs), k))
-    x[np.arange(len(pairs)), pairs // k] = 1
-    x[np.arange(len(pairs)), pairs % k] -= 1
+    x = _incidence(pairs // k, pairs % k, k)
     return fit(x, x.T @ won, n, precision=prior)
+
+
+def _incidence(a: np.ndarray, b: np.ndarray, k: int) -> Any:
+    """1 for a and -1 for b in every row, (rows, k), sparse."""
+    from scipy.sparse import csr_array
+
+    rows, ones = np.arange(len(a)), np.ones(len(a))
+    return csr_array((np.r_[ones, -ones], (np.r_[rows, rows], np.r_[a, b])), (len(a), k))
 
 
 def _half(a, b, y, k, prompts, prior) -> tuple[np.ndarray, np.ndarray]:
     """Strengths and their covariance with ties as half wins."""
-    from scipy.sparse import csr_array
-
     strength, hessian = _of_pairs(a, b, y, k, prior)
-    rows = np.arange(len(y))
-    votes = csr_array(
-        (np.r_[np.ones(len(y)), -np.ones(len(y))], (np.r_[rows, rows], np.r_[a, b])), (len(y), k)
-    )
+    votes = _incidence(a, b, k)
     return strength, sandwich(votes, y - expit(strength[a] - strength[b]), hessian, prompts)
 
 
@@ -81,8 +85,7 @@ def _davidson(a, b, y, k, prompts, prior) -> tuple[np.ndarray, np.ndarray]:
     from scipy.sparse import csr_array, hstack
 
     side, tie = np.sign(y - 0.5) / 2, (y == 0.5).astype(float)
-    rows, ones = np.arange(len(y)), np.ones(len(y))
-    x = csr_array((np.r_[ones, -ones], (np.r_[rows, rows], np.r_[a, b])), (len(y), k))
+    x, ones = _incidence(a, b, k), np.ones(len(y))
     full = np.zeros((k + 1, k + 1))
     full[:k, :k] = prior
     full[k, k] = 1e-4  # without any tie its share goes to 0

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from sftkit.report.agreement import kappa_of, meetings, share_agreed
-from sftkit.report.estimates import check_votes, estimate_mean, means, mirrored, outcomes
+from sftkit.report.estimates import against, check_votes, estimate_mean, means
 from sftkit.report.length import BANDS, length_band
 from sftkit.report.resample import RESAMPLES
 from sftkit.report.scores import HUMANS, in_order, long_scores, of_rater, raters, with_humans
@@ -25,14 +25,6 @@ MANY_PAIRS = 40  # from this many pairs of raters on kappa's interval is the jac
 def models(votes: pd.DataFrame) -> list[str]:
     """Every model, the baseline first: votes from a store have it as model_a."""
     return list(dict.fromkeys([*votes["model_a"], *votes["model_b"]]))
-
-
-def against(votes: pd.DataFrame, baseline: str) -> pd.DataFrame:
-    """The votes on comparisons with the baseline, told from the other model's side (model_a); outcomes as floats."""
-    check_votes(votes)
-    votes = votes.assign(outcome=outcomes(votes))
-    rows = [votes[votes["model_b"] == baseline], mirrored(votes[votes["model_a"] == baseline])]
-    return pd.concat(rows).sort_index(kind="stable")
 
 
 def with_probability(votes: pd.DataFrame, ratings: pd.DataFrame) -> pd.DataFrame:
