@@ -52,7 +52,7 @@ export class Attention {
 
   get seconds(): number {
     this.alive();
-    return Math.round(this.sum / 100) / 10;
+    return Math.round(this.sum) / 1000;
   }
 
   close(): void {
