@@ -23,6 +23,7 @@ _HOME = {
     ),
     **dict.fromkeys("Translation translate".split(), "sftkit.command"),
     "tokenized": "sftkit.data",
+    **dict.fromkeys("Profile profile".split(), "sftkit.data.lens.profile"),
     **dict.fromkeys("DryRun dry_run".split(), "sftkit.runs.dry_run"),
     "Replay": "sftkit.runs.replay",
     "RunCard": "sftkit.report.run_card",
@@ -58,6 +59,8 @@ if TYPE_CHECKING:  # for editors: the same names, statically
     from sftkit.command import translate as translate
     from sftkit.config import SFTConfig as SFTConfig
     from sftkit.data import tokenized as tokenized
+    from sftkit.data.lens.profile import Profile as Profile
+    from sftkit.data.lens.profile import profile as profile
     from sftkit.errors import ConfigError as ConfigError
     from sftkit.errors import DataError as DataError
     from sftkit.errors import DryRunError as DryRunError

@@ -18,14 +18,19 @@ def file_facts(source: str | Path, wanted: str | None = "train") -> dict[str, An
     (`cat data-*.arrow | sha256sum`). Raises `DataError` when it cannot be read.
     """
     rows = open_source(source, wanted)
+    facts = {"path": str(source), "sha256": content_sha256(source, wanted), "rows": len(rows)}
+    patch = patch_facts(rows)
+    return {**facts, "patch": patch} if patch else facts
+
+
+def content_sha256(source: str | Path, wanted: str | None = "train") -> str:
+    """The SHA-256 of a source's data files, read in pieces. Raises `DataError` where they are not here."""
     digest = hashlib.sha256()
     for file in sorted(data_files(where_rows_are(source, wanted))):
         with file.open("rb") as opened:
             while piece := opened.read(2**20):
                 digest.update(piece)
-    facts = {"path": str(source), "sha256": digest.hexdigest(), "rows": len(rows)}
-    patch = patch_facts(rows)
-    return {**facts, "patch": patch} if patch else facts
+    return digest.hexdigest()
 
 
 def patch_facts(rows: Any) -> dict[str, Any] | None:
