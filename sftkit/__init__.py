@@ -34,7 +34,7 @@ _HOME = {
     **dict.fromkeys("Judge Panel Protocol ReferenceJudge".split(), "sftkit.judging"),
     **dict.fromkeys("Estimate Report agreement win_rate".split(), "sftkit.report"),
     **dict.fromkeys(
-        "ComparisonGrid JudgePanel LaunchForm LossCurves RunMonitor RunsTable TokenLens set_language".split(),
+        "ComparisonGrid DatasetView JudgePanel LaunchForm LossCurves RunMonitor RunsTable TokenLens set_language".split(),
         "sftkit.widgets",
     ),
 }
@@ -98,6 +98,7 @@ if TYPE_CHECKING:  # for editors: the same names, statically
     from sftkit.runs.dry_run import dry_run as dry_run
     from sftkit.runs.replay import Replay as Replay
     from sftkit.widgets import ComparisonGrid as ComparisonGrid
+    from sftkit.widgets import DatasetView as DatasetView
     from sftkit.widgets import JudgePanel as JudgePanel
     from sftkit.widgets import LaunchForm as LaunchForm
     from sftkit.widgets import LossCurves as LossCurves

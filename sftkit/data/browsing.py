@@ -152,10 +152,11 @@ class Drawn:
         )
 
 
-def open_lazily(source: str, wanted: str | None) -> Any:
+def open_lazily(source: str, wanted: str | None, *, as_is: bool = False) -> Any:
     """As `open_source`, but JSONL is not parsed yet."""
     path = Path(source)
     if path.suffix.lower() != ".jsonl" or not path.is_file() or told_by(path):
-        return open_source(source, wanted)
+        return open_source(source, wanted, as_is=as_is)
     path = where_rows_are(source, wanted)
-    return with_rows(patched(with_rows(line_index.jsonl(path), source), path), source)
+    rows = with_rows(line_index.jsonl(path), source)
+    return rows if as_is else with_rows(patched(rows, path), source)

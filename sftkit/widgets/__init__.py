@@ -7,6 +7,7 @@ from typing import Any
 
 _HOME = {
     "ComparisonGrid": "grid",
+    "DatasetView": "dataset_view",
     "JudgePanel": "judge_panel",
     "LaunchForm": "launch_form",
     "LossCurves": "loss_curves",

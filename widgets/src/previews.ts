@@ -7,20 +7,26 @@ export const PAGE = 25; // rows
 const AT_ONCE = 2; // questions on their way
 const RUN = 4; // pages of one question
 
-export class Previews {
-  private readonly rows: (Preview | undefined)[] = [];
+export class Previews<Row = Preview> {
+  private readonly rows: (Row | undefined)[] = [];
   private readonly asked = new Set<number>(); // pages
   private busy = 0;
   private wanted: () => Iterable<number> = () => [];
 
   constructor(
-    private readonly total: number,
-    private readonly fetch: (from: number, to: number) => Promise<{ rows: Preview[] }>,
+    private total: number,
+    private readonly fetch: (from: number, to: number) => Promise<{ rows: Row[] }>,
     private readonly arrived: (from: number, to: number) => void,
   ) {}
 
-  of(row: number): Preview | undefined {
+  of(row: number): Row | undefined {
     return this.rows[row];
+  }
+
+  /** There are more rows now: the last page, which was not full, is fetched again. */
+  grow(total: number): void {
+    this.asked.delete(Math.floor(this.total / PAGE));
+    this.total = total;
   }
 
   /** wanted: rows, what is wanted most first; read anew for every question. */
