@@ -220,6 +220,16 @@ def test_questions_that_make_no_sense_get_an_error_that_tells_nothing(served):
         assert reply["fault"] and "Error" not in reply["fault"], reply
 
 
+def test_a_rater_cannot_write_to_the_terminal(served, caplog):
+    line = served.line(served.enter())
+    whole = {"id": line.ask("row", row=0)["id"], "seconds": 1.0, "key": "k", "base": 0, "restored": False}
+    for name in ("safty\x1b[2J\x07", "a\r\nb\x9b31m"):
+        line.ask("vote", **whole, opinion=opinion(scores={name: {"a": 9}}))
+        line.ask("vote", **whole, opinion=opinion(name))
+    assert len(caplog.messages) >= 4
+    assert all(character.isprintable() for message in caplog.messages for character in message)
+
+
 def test_other_projects_and_their_ids_are_out_of_reach(served):
     from sftkit.widgets.grid import ComparisonGrid
 

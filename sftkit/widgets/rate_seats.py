@@ -110,7 +110,10 @@ class Seat:
     def _send(self, content: dict[str, Any], buffers: Any = None) -> None:
         """What the grid says. All its errors sound alike, or a rater who guesses a model's name could tell by them."""
         if "error" in content:
-            _log.error("%s: %s", self.grid.rater, content["error"])
+            told = "".join(
+                c if c.isprintable() else " " for c in str(content["error"])
+            )  # a terminal obeys the others
+            _log.error("%s: %s", self.grid.rater, told[:2000])
             content = {"ask": content.get("ask"), "error": label("rate.failed", self._lang)}
         self._tell(content)
 

@@ -135,7 +135,7 @@ def test_twenty_pairs_by_keys_and_nothing_is_lost_meanwhile(notebook, page, lab)
         and Counter(kept["verdict"])["tie"] == 3
         and Counter(kept["verdict"])["both_bad"] == 2
     )
-    assert (kept["seconds"] > 0).all()
+    assert (kept["seconds"] >= 0).all() and kept["seconds"].sum() > 0
     notebook.run("import json")
     said = notebook.output("import json").split()
     assert int(said[0]) > 5_000 and said[1] == "False"
