@@ -289,7 +289,7 @@ def calibration(votes: pd.DataFrame, baseline: str, width: float = 0.1, humans: 
         for judge in sorted(set(mine["rater"][mine["outcome"].notna() & ~is_human].astype(str))):
             rows.append([judge, model, baseline, *_row(mine, model, baseline, judge, width, humans)])
     rows.sort(key=lambda row: row[0])
-    return pd.DataFrame(rows, columns=names)
+    return pd.DataFrame(rows, columns=names).astype({"more_votes": "Int64"})
 
 
 def _row(told: pd.DataFrame, model: str, baseline: str, judge: str, width: float, humans: str) -> list:
