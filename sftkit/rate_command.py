@@ -217,9 +217,21 @@ def _sockets(wishes: Wishes) -> list[socket.socket]:
 
 
 def _link(wishes: Wishes, desk: Desk) -> str:
-    host = socket.getfqdn() if wishes.host in ("0.0.0.0", "::") else wishes.host
+    host = _outward() if wishes.host in ("0.0.0.0", "::") else wishes.host
     host = f"[{host}]" if ":" in host else host
     return f"http{'s' if desk.secure else ''}://{host}:{desk.port}/?token={desk.token}"
+
+
+def _outward() -> str:
+    """The address by which others most likely reach this machine: that of its route to elsewhere, else its name."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(
+                ("192.0.2.1", 9)
+            )  # an address of documentation; a datagram socket sends nothing by this
+            return probe.getsockname()[0]
+        except OSError:
+            return socket.gethostname()
 
 
 def _open(link: str) -> None:
