@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from sftkit.ratings.rating import CANARY
 from sftkit.report.bias import canaries_of
+from sftkit.wording import listed, say
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,8 +27,7 @@ def alarms(ratings: pd.DataFrame) -> list[str]:
         for model in sorted(map(str, sung.loc[sung["rater"].astype(str) == rater, "model_b"].unique())):
             won = canaries_of(sung[sung["model_b"].astype(str) == model], rater)["won"].dropna()
             if len(won) and (rate := float((won > 0.5).mean())) > RED:
-                kinds.append(f"{model.removeprefix(CANARY)} in {100 * rate:.0f} % of {len(won)}")
+                kinds.append(say("{kind} in {share} % of {n}", kind=model.removeprefix(CANARY), share=f"{100 * rate:.0f}", n=len(won)))  # fmt: skip
         if kinds:
-            told = f"{rater} can be had: answers that must not win did ({', '.join(kinds)})."
-            found.append(f"{told} Do not rely on its verdicts.")
+            found.append(say("{rater} can be had: answers that must not win did ({kinds}). Do not rely on its verdicts.", rater=rater, kinds=listed(kinds)))  # fmt: skip
     return found

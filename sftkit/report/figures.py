@@ -10,9 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
+from sftkit.errors import ReportError
 from sftkit.report import words
+from sftkit.report.shown import SHOWN
+from sftkit.report.shown_models import voices
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -46,11 +50,14 @@ def panels(report: Any) -> list[tuple[str, list[Bar]]]:
         return [("No scored votes yet", [])]
     several = report.win_rates["model"].nunique() > 1
     models = ", ".join(dict.fromkeys(report.win_rates["model"]))
-    overall = _bars(report.win_rates, "rater", several)
-    mine = report.by_task[report.by_task["rater"] == report.leader.rater]
-    tasks = _bars(mine, "task", several)
+    overall = _bars(words.by_support(report.win_rates, report.beaten).head(2 * SHOWN), "rater", several)
+    leader = report.leader
+    mine = report.by_task[
+        (report.by_task["rater"] == leader.rater) & (report.by_task["model"] == leader.model)
+    ]
+    tasks = _bars(mine.head(3 * SHOWN), "task", False)
     parts = [(_short(f"Win rate in per cent, {models} against {report.baseline}", 90), overall)]
-    return parts + [(_short(f"By task, says {report.leader.rater}", 90), tasks)] * bool(tasks)
+    return parts + [(_short(f"{leader.model} by task, says {leader.rater}", 90), tasks)] * bool(tasks)
 
 
 def _bars(table: pd.DataFrame, label: str, several: bool) -> list[Bar]:
@@ -130,30 +137,118 @@ def _trace(go: Any, bars: list[Bar], colours: dict[str, str]) -> Any:
     )
 
 
-def win_rate_png(report: Any, path: Path) -> Path:
-    """The picture as a PNG; no browser, no display needed."""
+# pictures of matplotlib, for papers and slides
+
+
+def save(report: Any, path: Path, name: str, form: str) -> Path:
+    """Draw a picture into a file; no browser, no display needed. See Report.png and Report.svg."""
+    if name not in DRAW:
+        raise ReportError(f"no figure {name!r}; figures: {', '.join(DRAW)}")
+    import matplotlib as mpl
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with mpl.rc_context({"font.size": 9, "svg.fonttype": "none", "text.parse_math": False, "axes.spines.top": False, "axes.spines.right": False}):  # fmt: skip
+        DRAW[name](report).savefig(path, format=form, dpi=200, bbox_inches="tight", facecolor="white")
+    return path
+
+
+def _nothing(text: str) -> Any:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6, 1))
+    figure.text(0.5, 0.5, str(text), ha="center", va="center", wrap=True)
+    return figure
+
+
+def _win_rates(report: Any) -> Any:
     from matplotlib.figure import Figure
 
     parts = panels(report)
     heights = [len(bars) + 1 for _, bars in parts]
-    figure = Figure(figsize=(8, 0.8 + 0.36 * sum(heights)), layout="constrained")
+    figure = Figure(figsize=(8, 0.8 + 0.3 * sum(heights)), layout="constrained")
     axes = figure.subplots(len(parts), 1, height_ratios=heights, squeeze=False)[:, 0]
     colours = _colour_of(report)
     for axis, (title, bars) in zip(axes, parts, strict=True):
-        labels = [
-            bar.label.replace("$", r"\$") for bar in bars
-        ]  # a pair of dollars is mathematics to matplotlib
         values = [bar.value for bar in bars]
         spread = [[b.value - b.low for b in bars], [b.high - b.value for b in bars]]
         place = range(len(bars))
-        axis.barh(place, values, color=[colours[b.rater] for b in bars], height=0.6)
-        axis.errorbar(values, place, xerr=spread, fmt="none", ecolor="#444", elinewidth=1.2, capsize=3)
-        axis.set_yticks(place, labels)
+        axis.barh(place, values, color=[colours[b.rater] for b in bars], height=0.6, alpha=0.85)
+        axis.errorbar(values, place, xerr=spread, fmt="none", ecolor="#222", elinewidth=1.1, capsize=2.5)
+        axis.set_yticks(place, [bar.label for bar in bars])
         axis.set_ylim(len(bars) - 0.4, -0.6)
         axis.set_xlim(0, 100)
-        axis.axvline(50, color="#888", linestyle=":", linewidth=1)
-        axis.set_title(title.replace("$", r"\$"), loc="left", fontsize=10)
-        axis.spines[["top", "right"]].set_visible(False)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=150)
-    return path
+        axis.axvline(50, color="#666", linestyle=":", linewidth=1)
+        axis.set_title(title, loc="left", fontsize=10)
+        for y, bar in zip(place, bars):
+            axis.text(101, y, f"n = {bar.n}", va="center", fontsize=7, color="#555")
+    return figure
+
+
+def _pairs(report: Any) -> Any:
+    table = report.pairs
+    if table.empty:
+        return _nothing(words.NOTHING)
+    voice = next(iter(voices(table)))
+    rows = table[table["rater"] == voice]
+    order = report.strengths[report.strengths["rater"] == voice]["model"].tolist()[:SHOWN]
+    wide = rows.pivot(index="model", columns="against", values="win_rate").reindex(index=order, columns=order)
+    return _matrix(
+        100 * wide, f"Row preferred to column, per cent, says {words.describe(voice)}", (0, 100), "{:.0f}"
+    )
+
+
+def _scores(report: Any) -> Any:
+    table = report.mean_scores
+    if table.empty:
+        return _nothing("No scores yet")
+    voice = next(iter(voices(table)))
+    rows = table[table["rater"] == voice]
+    wide = rows.pivot(index="dimension", columns="model", values="mean")
+    wide = wide.reindex(
+        index=list(dict.fromkeys(rows["dimension"])), columns=list(dict.fromkeys(rows["model"]))
+    )
+    wide.index = [name.replace("_", " ") for name in wide.index]
+    return _matrix(wide, f"Mean score, 1 to 5, says {words.describe(voice)}", (1, 5), "{:.2f}")
+
+
+def _matrix(wide: pd.DataFrame, title: str, ends: tuple[float, float], form: str) -> Any:
+    """A heat map with its figures written in; grey where there are none."""
+    from matplotlib import colormaps
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(1.6 + 0.85 * wide.shape[1], 1.2 + 0.38 * wide.shape[0]), layout="constrained")
+    axis = figure.subplots()
+    colours = colormaps["PuOr"].with_extremes(bad="#eee")
+    axis.imshow(wide.to_numpy(float), cmap=colours, vmin=ends[0], vmax=ends[1], aspect="auto", alpha=0.75)
+    axis.set_xticks(range(wide.shape[1]), [_short(str(c), 18) for c in wide.columns], rotation=30, ha="right")
+    axis.set_yticks(range(wide.shape[0]), [_short(str(c), 24) for c in wide.index])
+    axis.tick_params(length=0)
+    axis.spines[:].set_visible(False)
+    axis.set_title(_short(title, 90), loc="left", fontsize=9)
+    for (y, x), value in np.ndenumerate(wide.to_numpy(float)):
+        axis.text(x, y, "" if np.isnan(value) else form.format(value), ha="center", va="center", fontsize=8)
+    return figure
+
+
+def _calibration(report: Any) -> Any:
+    from matplotlib.figure import Figure
+
+    rows = report.calibration[report.calibration["calibrated"].notna()].head(2 * SHOWN)
+    if rows.empty:
+        return _nothing("Calibration needs a judge and humans on the same comparisons.")
+    figure = Figure(figsize=(7, 1 + 0.55 * len(rows)), layout="constrained")
+    axis = figure.subplots()
+    kinds = [("judge raw", "judge", "judge_low", "judge_high", "#888"), ("humans", "human", "human_low", "human_high", COLOURS[1]), ("calibrated", "calibrated", "low", "high", COLOURS[0])]  # fmt: skip
+    for step, (name, value, low, high, colour) in enumerate(kinds):
+        spread = [100 * (rows[value] - rows[low]), 100 * (rows[high] - rows[value])]
+        axis.errorbar(100 * rows[value], np.arange(len(rows)) + 0.2 * (step - 1), xerr=spread, fmt="o", color=colour, ms=4, capsize=2.5, label=name)  # fmt: skip
+    several = rows["rater"].nunique() > 1
+    axis.set_yticks(range(len(rows)), [_short(f"{r.model}, {r.rater}" if several else str(r.model)) for r in rows.itertuples()])  # fmt: skip
+    axis.set_ylim(len(rows) - 0.4, -0.6)
+    axis.axvline(50, color="#666", linestyle=":", linewidth=1)
+    axis.set_xlabel(f"win rate against {report.baseline}, per cent; 95 % intervals")
+    axis.legend(loc="upper center", bbox_to_anchor=(0.5, 1.16), ncols=3, frameon=False, fontsize=8)
+    return figure
+
+
+DRAW = {"win_rates": _win_rates, "pairs": _pairs, "scores": _scores, "calibration": _calibration}

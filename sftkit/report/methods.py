@@ -2,60 +2,87 @@
 
 from __future__ import annotations
 
+from sftkit.wording import say
+
 # table (a property of Report): what its figures are and how their intervals are made; the source
 METHODS: dict[str, tuple[str, str]] = {
     "win_rates": (
-        "Share of votes won, a tie being half a win. Wilson interval, clustered by prompt.",
+        say("Share of votes won, a tie being half a win. Wilson interval, clustered by prompt."),
         "Li et al. 2023 (AlpacaEval); Wilson 1927; Korn and Graubard 1998",
     ),
     "by_dimension": (
-        "Mean scores 1 to 5 of both models on the same prompts, and their difference. Interval clustered by prompt.",
+        say(
+            "Mean scores 1 to 5 of both models on the same prompts, and their difference. Interval clustered by prompt."
+        ),
         "Liang and Zeger 1986; Miller 2024",
     ),
     "length_controlled": (
-        "Logistic regression on the difference of lengths, read at equal length. Interval clustered by prompt.",
+        say(
+            "Logistic regression on the difference of lengths, read at equal length. Interval clustered by prompt."
+        ),
         "Dubois et al. 2024 (Length-Controlled AlpacaEval)",
     ),
     "strengths": (
-        "Strength of every model in log-odds, ties as half wins. Sandwich interval, clustered by prompt.",
+        say(
+            "Strength of every model in log-odds, ties as half wins. Sandwich interval, clustered by prompt."
+        ),
         "Bradley and Terry 1952; Newman 2023",
     ),
-    "rankings": ("The same votes ranked seven ways by evalica.", "Ustalov 2025 (evalica)"),
+    "rankings": (say("The same votes ranked seven ways by evalica."), "Ustalov 2025 (evalica)"),
     "agreement": (
-        "Share of the same verdicts; Cohen's kappa counted from both sides of every pair. BCa bootstrap over prompts.",
+        say(
+            "Share of the same verdicts; Cohen's kappa counted from both sides of every pair. BCa bootstrap over prompts."
+        ),
         "Zheng et al. 2023 (MT-Bench); Cohen 1960; Efron 1987",
     ),
     "score_agreement": (
-        "Cohen's kappa with quadratic weights. BCa bootstrap over prompts.",
+        say("Cohen's kappa with quadratic weights. BCa bootstrap over prompts."),
         "Cohen 1968; Efron 1987",
     ),
     "reliability": (
-        "Krippendorff's alpha for ordinal scores. BCa bootstrap over prompts.",
+        say("Krippendorff's alpha for ordinal scores. BCa bootstrap over prompts."),
         "Krippendorff 2018; Efron 1987",
     ),
     "rater_cards": (
-        "Severity: least squares with an effect of every answer and every rater. Interval clustered by prompt.",
+        say(
+            "Severity: least squares with an effect of every answer and every rater. Interval clustered by prompt."
+        ),
         "Scheffé 1959; Liang and Zeger 1986",
     ),
     "bias_card": (
-        "Effects: least squares within pairs of models. Shares: Wilson interval. All clustered by prompt.",
+        say(
+            "Effects: least squares within pairs of models. Shares: Wilson interval. All clustered by prompt."
+        ),
         "Dubois et al. 2024; Zheng et al. 2023",
     ),
     "calibration": (
-        "The judge's win rate corrected by human votes, weighted by the queue's sampling probabilities.",
+        say("The judge's win rate corrected by human votes, weighted by the queue's sampling probabilities."),
         "Angelopoulos et al. 2023 (PPI++); Zrnic and Candès 2024",
     ),
     "sources": (
-        "Bradley-Terry with severity, place and length of every judge, humans as anchor. Sandwich interval.",
+        say(
+            "Bradley-Terry with severity, place and length of every judge, humans as anchor. Sandwich interval."
+        ),
         "Böckenholt 2001; Laird and Ware 1982",
     ),
     "weights": (
-        "Weighted mean of dimension scores, equal weights unless chosen, safety as a gate.",
+        say("Weighted mean of dimension scores, equal weights unless chosen, safety as a gate."),
         "Dawes 1979; Lahdelma and Salminen 2001 (SMAA)",
     ),
 }
 METHODS |= dict.fromkeys(("by_task", "by_length", "pairs"), METHODS["win_rates"])
 METHODS |= {
-    "mean_scores": ("Mean score 1 to 5 of each model. Interval clustered by prompt.", "Liang and Zeger 1986")
+    "mean_scores": (
+        say("Mean score 1 to 5 of each model. Interval clustered by prompt."),
+        "Liang and Zeger 1986",
+    )
 }
 METHODS |= {"bias": METHODS["bias_card"], "learned_weights": METHODS["weights"]}
+METHODS |= {
+    "plan": (
+        say(
+            "Prompts for 80 % power in a two-sided test at 5 %, from the share of ties and the raters' agreement so far."
+        ),
+        "Cohen 1988; Miller 2024; Kish 1965",
+    )
+}

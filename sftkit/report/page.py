@@ -1,28 +1,32 @@
-"""The report as HTML, for a notebook cell and as one file that opens offline (about 15 kB and the examples' texts).
+"""The report as HTML, for a notebook cell and as one file that opens offline.
 
-No script and nothing loaded from anywhere; prompts, answers and names are hostile and escaped by jinja2 (autoescape).
+No script and nothing loaded from anywhere; prompts, answers and names are hostile and escaped by jinja2 (autoescape). A
+figure with examples behind it is a link to them, further down on the page.
 """
 
 from __future__ import annotations
 
 import datetime
+import uuid
 from base64 import b64encode
-from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 
 import jinja2
 
-from sftkit.generation.table import prompt_text
 from sftkit.report import words
-from sftkit.report.tables import of_rater
+from sftkit.report.examples import Example, find, title_of
+from sftkit.report.parts import PARTS, sections
+from sftkit.report.shown import WIDTH, Section, Where, cells
+from sftkit.wording import in_language, say
 
 PAGE = "page.html.jinja"
-EXAMPLES = 3  # of each result
-LONGEST = 4000  # characters of a text shown in an example
+EACH = 2  # comparisons behind a figure on a page; the widget has more
+MOST = 160  # figures on a page that have examples
+BYTES = 1_500_000  # characters of all examples on a page
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=8)
 def template(name: str) -> jinja2.Template:
     """A page of this folder. What is put into it is escaped; what it lacks is an error."""
     environment = jinja2.Environment(
@@ -36,76 +40,134 @@ def template(name: str) -> jinja2.Template:
     return environment.get_template(name)
 
 
-def fragment(report: Any) -> str:
+def fragment(report: Any, lang: str = "en") -> str:
     """For a notebook cell; takes its colours from the theme."""
-    return template(PAGE).render(whole=False, **_content(report))
+    return template(PAGE).render(whole=False, **_content(report, lang))
 
 
-def whole_page(report: Any) -> str:
+def whole_page(report: Any, lang: str = "en") -> str:
     """A file of its own; light or dark as the reader's system is."""
-    return template(PAGE).render(whole=True, **_content(report))
+    return template(PAGE).render(whole=True, **_content(report, lang))
 
 
-def _content(report: Any) -> dict[str, Any]:
+def section_html(made: list[Section], places: Places, lang: str) -> str:
+    """Sections alone, for the widget."""
+    return template("sections.html.jinja").module.sections(made, Words(lang), places)
+
+
+def examples_html(title: str, found: list[Example], lang: str) -> str:
+    """Examples alone, for the widget."""
+    return template("sections.html.jinja").module.examples(title, found, Words(lang))
+
+
+class Words:
+    """Says the page's own sentences in a language; what was never said by `say` stays as it is."""
+
+    width = WIDTH
+
+    def __init__(self, lang: str):
+        self.lang = lang
+
+    def __call__(self, text: Any) -> str:
+        return in_language(text, self.lang) if isinstance(text, str) else str(text)
+
+    def own(self, name: str) -> str:
+        """One of OWN."""
+        return self(OWN[name])
+
+
+OWN = {
+    "empty": say("(empty answer)"),
+    "unknown": say("(the answer is not in the store)"),
+    "how": say("How it is made"),
+    "prompt": say("prompt"),
+    "reference": say("reference"),
+    "said": say("who said what"),
+    "none": say("No such comparison is known."),
+    "examples": say("Examples"),
+    "about": say("The comparisons behind the figures that are links."),
+    "others": say("All raters and models in words"),
+    "legend": say("Bars: blue won, orange lost, grey no clear difference; the line is the 95 % interval."),
+}
+
+
+class Places:
+    """A name on the page for every set of comparisons: the anchor of its examples, and what the widget asks for."""
+
+    def __init__(self, allowed: set[Where] | None = None):
+        self._allowed, self._prefix, self.all = allowed, f"x{uuid.uuid4().hex[:6]}", {}
+
+    def __call__(self, where: Where | None) -> str:
+        """The name; "" where there is nothing to see."""
+        if where is None or (self._allowed is not None and where not in self._allowed):
+            return ""
+        return self.all.setdefault(where, f"{self._prefix}-{len(self.all)}")
+
+    def where(self, name: str) -> Where | None:
+        """What a name stands for."""
+        return next((where for where, known in self.all.items() if known == name), None)
+
+
+def headline(report: Any) -> tuple[str, list[str]]:
+    """The first sentence, and the others."""
+    lines = report.headlines
+    return lines[0], lines[1:]
+
+
+def facts(report: Any) -> str:
+    """How much the report rests on."""
+    votes = report.votes
+    raters = votes["rater"].astype(str).unique()
+    humans, judges = (sum(r.startswith(kind) for r in raters) for kind in ("human:", "judge:"))
+    return say(
+        "{votes} by {humans} and {judges} on {prompts}, {unscored} unscored.",
+        votes=words.count(len(votes), say("{n} vote", n=1), say("{n} votes", n=f"{len(votes):,}")),
+        humans=words.count(humans, say("{n} human", n=1), say("{n} humans", n=humans)),
+        judges=words.count(judges, say("{n} judge", n=1), say("{n} judges", n=judges)),
+        prompts=words.count(prompts := votes["prompt_id"].nunique(), say("{n} prompt", n=1), say("{n} prompts", n=f"{prompts:,}")),
+        unscored=f"{int(votes['outcome'].isna().sum()):,}",
+    )  # fmt: skip
+
+
+def title(report: Any) -> str:
+    """Which models against which."""
     models = list(dict.fromkeys(report.win_rates["model"]))
+    if not models:
+        return say("No votes yet")
+    return say("{models} against {baseline}", models=", ".join(models), baseline=report.baseline)
+
+
+def _content(report: Any, lang: str) -> dict[str, Any]:
+    parts = [(name, PARTS[name][0], sections(report, name)) for name in PARTS] if len(report.votes) else []
+    examples = _examples(report, [section for *_, made in parts for section in made])
+    places = Places(set(examples))
+    for where in examples:
+        places(where)
+    first, others = headline(report)
     return {
-        "title": f"{', '.join(models)} against {report.baseline}" if models else "No votes yet",
+        "title": title(report),
         "alarms": report.alarms,
-        "headlines": report.headlines,
-        "sections": [_section(report, *section) for section in words.sections(report)],
-        "examples": list(_examples(report)),
-        "made": f"Made {datetime.date.today().isoformat()} by sftkit.",
+        "headline": first,
+        "others": others,
+        "facts": facts(report) if len(report.votes) else "",
+        "parts": parts,
+        "examples": [(places(where), title_of(where), found) for where, found in examples.items()],
+        "places": places,
+        "said": Words(lang),
+        "made": say("Made {day} by sftkit.", day=datetime.date.today().isoformat()),
     }
 
 
-def _section(
-    report: Any, title: str, about: str, columns: list[str], rows: list[list[str]]
-) -> dict[str, Any]:
-    source = {"Win rate": report.win_rates, "By task": report.by_task}.get(title)
-    return {
-        "title": title,
-        "about": about,
-        "columns": columns,
-        "rows": rows,
-        "numeric": set(columns) - words.TEXT_COLUMNS,
-        "strips": [_strip(row) for row in source.itertuples()] if source is not None else None,
-    }
-
-
-def _strip(row: Any) -> dict[str, Any] | None:
-    """Where point and interval stand on a strip 120 wide."""
-    if not row.n:
-        return None
-    at = {"value": row.win_rate, "low": row.low, "high": row.high}
-    interval = f"{words.percent(row.win_rate)}, 95 % interval {words.span(row.low, row.high)}"
-    said = f"{interval}, n = {row.n}, {words.describe(row.rater)}"
-    return {name: round(120 * share, 1) for name, share in at.items()} | {"words": said}
-
-
-def _examples(report: Any) -> Iterator[dict[str, Any]]:
-    """The first few comparisons of each result, by the best supported rater, of the model in the headline."""
-    leader = report.leader
-    if leader is None or report.answers.empty:
-        return
-    votes, names = of_rater(report.votes, leader.rater), [leader.model, leader.baseline]
-    votes = votes[votes["model_a"].isin(names) & votes["model_b"].isin(names)]
-    known = {(r.prompt_id, r.model): r for r in report.answers.itertuples()}
-    results = {1.0: "{a} wins", 0.0: "{b} wins", 0.5: "tie"}
-    for outcome, result in results.items():
-        for vote in (
-            votes[votes["outcome"] == outcome].drop_duplicates("prompt_id").head(EXAMPLES).itertuples()
-        ):
-            both = [known.get((vote.prompt_id, name)) for name in (vote.model_a, vote.model_b)]
-            if None not in both:
-                yield _example(result.format(a=vote.model_a, b=vote.model_b), both)
-
-
-def _example(result: str, both: list[Any]) -> dict[str, Any]:
-    first = both[0]
-    return {
-        "result": result,
-        "task": first.task if isinstance(first.task, str) else None,
-        "prompt": prompt_text(first.prompt)[:LONGEST],
-        "reference": first.reference[:LONGEST] if isinstance(first.reference, str) else None,
-        "answers": [(one.model, one.response[:LONGEST]) for one in both],
-    }
+def _examples(report: Any, made: list[Section]) -> dict[Where, list[Example]]:
+    """Examples of the first figures, as many as a page can hold."""
+    found: dict[Where, list[Example]] = {}
+    size = 0
+    if report.answers.empty:
+        return found
+    for where in dict.fromkeys(cell.where for cell in cells(made) if cell.where):
+        if len(found) >= MOST or size > BYTES:
+            break
+        if some := find(report, where, EACH):
+            found[where] = some
+            size += sum(len(e.prompt) + sum(len(text or "") for _, text in e.answers) for e in some)
+    return found

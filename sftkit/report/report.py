@@ -161,16 +161,50 @@ class Report:
         """Mean scores of one rater, models x dimensions, for weights.ranking and its like."""
         return score_table(self.ratings, rater)
 
+    def answer(self, prompt_id: str, model: str) -> Any:
+        """The row of a model's answer to a prompt; None where it is not known."""
+        return self._answers.get((prompt_id, model))
+
+    def ratings_of(self, prompt_id: str) -> list[Any]:
+        """Every rating of a prompt, canaries too, oldest first."""
+        places = self._rated.get(prompt_id)
+        return [] if places is None else list(self.frame.iloc[places].itertuples())
+
+    def votes_of(self, prompt_id: str) -> list[Any]:
+        """Every vote on a prompt."""
+        places = self._voted.get(prompt_id)
+        return [] if places is None else list(self.votes.iloc[places].itertuples())
+
+    @cached_property
+    def _answers(self) -> dict[tuple[str, str], Any]:
+        return {(row.prompt_id, row.model): row for row in self.answers.itertuples()}
+
+    @cached_property
+    def _rated(self) -> dict[str, Any]:
+        return self.frame.groupby("prompt_id").indices if len(self.frame) else {}
+
+    @cached_property
+    def _voted(self) -> dict[str, Any]:
+        return self.votes.groupby("prompt_id").indices if len(self.votes) else {}
+
+    @property
+    def beaten(self) -> set[str]:
+        """The judges in `alarms`: their verdicts are in no headline while there are others."""
+        raters = map(str, self.votes["rater"].unique())
+        return {
+            rater for rater in raters if any(line.startswith(f"{rater} can be had:") for line in self.alarms)
+        }
+
     @property
     def leader(self) -> Any:
-        """The row of win_rates that rests on the most votes; None when none has any."""
-        rows = words.by_support(self.win_rates)
+        """The row of win_rates in the headline: the best model by the rater with the most votes; None when none has any."""
+        rows = words.by_support(self.win_rates, self.beaten)
         return next((row for row in rows.itertuples() if row.n), None)
 
     @property
     def headlines(self) -> list[str]:
         """One plain sentence a rater and model, the best supported first."""
-        return words.headlines(self.win_rates) or [words.NOTHING]
+        return words.headlines(self.win_rates, self.beaten) or [words.NOTHING]
 
     @property
     def headline(self) -> str:
@@ -195,19 +229,38 @@ class Report:
 
         return win_rate_figure(self)
 
-    def png(self, path: str | Path) -> Path:
-        """The same picture as a PNG, drawn by matplotlib (no browser needed)."""
-        from sftkit.report.figures import win_rate_png
+    def png(self, path: str | Path, figure: str = "win_rates") -> Path:
+        """A picture drawn by matplotlib (no browser needed), 200 dots an inch. figure: "win_rates", "pairs", "scores",
+        "calibration". Returns the path; ReportError for an unknown figure."""
+        from sftkit.report.figures import save
 
-        return win_rate_png(self, Path(path))
+        return save(self, Path(path), figure, "png")
 
-    def to_html(self, path: str | Path) -> Path:
-        """One self-contained file that opens offline; no scripts, every text escaped."""
+    def svg(self, path: str | Path, figure: str = "win_rates") -> Path:
+        """The picture of `png` as SVG, for a paper; its text stays text."""
+        from sftkit.report.figures import save
+
+        return save(self, Path(path), figure, "svg")
+
+    def to_latex(self, table: str = "win_rates") -> str:
+        """A table for a paper (booktabs), every text escaped; its caption names method and source. ReportError: unknown."""
+        from sftkit.report.export import latex
+
+        return latex(self, table)
+
+    def to_csv(self, folder: str | Path) -> list[Path]:
+        """Every table that has rows as FOLDER/NAME.csv, figures unrounded, with methods.csv beside them. Returns the paths."""
+        from sftkit.report.export import csv
+
+        return csv(self, Path(folder))
+
+    def to_html(self, path: str | Path, lang: str = "en") -> Path:
+        """One self-contained file that opens offline, in "en" or "zh"; no scripts, every text escaped."""
         from sftkit.report.page import whole_page
 
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(whole_page(self), encoding="utf-8")
+        path.write_text(whole_page(self, lang), encoding="utf-8")
         return path
 
     def _repr_html_(self) -> str:

@@ -3,71 +3,91 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import pandas as pd
 
 from sftkit.report.tables import HUMANS
+from sftkit.wording import say
 
 TEXT_COLUMNS = {"rater", "and", "task", "dimension", "model", "baseline"}  # all others hold figures
-NOTHING = "No ratings yet. Rate in the grid, or run ReferenceJudge().rate(answers, store=store)."
+NOTHING = say("No ratings yet. Rate in the grid, or run ReferenceJudge().rate(answers, store=store).")
 
 
 def describe(rater: str) -> str:
     """Who a rater is, so that no rule passes for a person and no model for a fact."""
     if rater == HUMANS:
-        return "all human raters together"
+        return say("all human raters together")
     kind, _, name = rater.partition(":")
     if kind == "human":
-        return f"the human rater {name}"
+        return say("the human rater {name}", name=name)
     if name.startswith("reference/"):
-        return f"{rater}, a rule that compares answers with references, no GPT-4 and no human"
+        return say(
+            "{rater}, a rule that compares answers with references, no GPT-4 and no human", rater=rater
+        )
     if "fake" in name.casefold():
-        return f"{rater}, a fake judge for trying things out: no language model, no human"
+        return say("{rater}, a fake judge for trying things out: no language model, no human", rater=rater)
     if kind == "judge":
-        return f"{rater}, a language model, no human"
+        return say("{rater}, a language model, no human", rater=rater)
     return rater
 
 
-def by_support(win_rates: pd.DataFrame) -> pd.DataFrame:
-    """The rows with the most scored votes first, humans before judges at equal counts."""
-    rows = win_rates.assign(human=win_rates["rater"].str.startswith("human:"))
-    return rows.sort_values(["n", "human"], ascending=False, kind="stable")
+def by_support(win_rates: pd.DataFrame, beaten: Collection[str] = ()) -> pd.DataFrame:
+    """The raters with the most scored votes first, humans before judges at equal counts; the best model of each first.
+
+    beaten: raters that come last, however many their votes: judges that canaries have beaten."""
+    rows = win_rates.assign(
+        most=win_rates.groupby("rater")["n"].transform("sum"),
+        human=win_rates["rater"].str.startswith("human:"),
+        known=win_rates["n"] > 0,
+        rate=win_rates["win_rate"].fillna(-1.0),
+        beaten=win_rates["rater"].isin(list(beaten)),
+    )
+    order = rows.sort_values(["beaten", "most", "human", "rater", "known", "rate"], ascending=[True, False, False, True, False, False], kind="stable")  # fmt: skip
+    return order.drop(columns=["most", "rate", "known", "beaten"])
 
 
-def headlines(win_rates: pd.DataFrame) -> list[str]:
+def headlines(win_rates: pd.DataFrame, beaten: Collection[str] = ()) -> list[str]:
     """A sentence for every row, the best supported first."""
-    return [_sentence(row) for row in by_support(win_rates).itertuples()]
+    return [_sentence(row) for row in by_support(win_rates, beaten).itertuples()]
 
 
 def _sentence(row: Any) -> str:
+    who = describe(row.rater)
     if not row.n:
-        return f"{describe(row.rater)}: none of {row.unscored} comparisons of {row.model} with {row.baseline} has a verdict."
+        return say("{who}: none of {n} comparisons of {model} with {baseline} has a verdict.", who=who, n=row.unscored, model=row.model, baseline=row.baseline)  # fmt: skip
+    both = {"model": row.model, "baseline": row.baseline}
     if row.low > 0.5:
-        result = f"{row.model} beats {row.baseline}"
+        result = say("{model} beats {baseline}", **both)
     elif row.high < 0.5:
-        result = f"{row.model} loses to {row.baseline}"
+        result = say("{model} loses to {baseline}", **both)
     else:
-        result = f"No clear difference between {row.model} and {row.baseline}"
-    left = f" ({row.unscored} more unscored)" if row.unscored else ""
-    return (
-        f"{result}: win rate {percent(row.win_rate)} (95 % interval {span(row.low, row.high)}), with "
-        f"{count(row.wins, 'win')}, {count(row.ties, 'tie')} and {count(row.losses, 'loss', 'losses')} in "
-        f"{count(row.n, 'vote')}{left}, says {describe(row.rater)}."
+        result = say("No clear difference between {model} and {baseline}", **both)
+    return say(
+        "{result}: win rate {rate} (95 % interval {span}), with {wins}, {ties} and {losses} in {votes}{left}, says {who}.",
+        result=result,
+        rate=percent(row.win_rate),
+        span=span(row.low, row.high),
+        wins=count(row.wins, say("{n} win", n=row.wins), say("{n} wins", n=row.wins)),
+        ties=count(row.ties, say("{n} tie", n=row.ties), say("{n} ties", n=row.ties)),
+        losses=count(row.losses, say("{n} loss", n=row.losses), say("{n} losses", n=row.losses)),
+        votes=count(row.n, say("{n} vote", n=row.n), say("{n} votes", n=row.n)),
+        left=say(" ({n} more unscored)", n=row.unscored) if row.unscored else "",
+        who=who,
     )
 
 
 def percent(share: float) -> str:
-    return "no votes" if math.isnan(share) else f"{100 * share:.0f} %"
+    return say("no votes") if math.isnan(share) else f"{100 * share:.0f} %"
 
 
 def span(low: float, high: float) -> str:
-    return "" if math.isnan(low) else f"{100 * low:.0f} to {100 * high:.0f}"
+    return "" if math.isnan(low) else say("{low} to {high}", low=f"{100 * low:.0f}", high=f"{100 * high:.0f}")
 
 
-def count(n: int, thing: str, many: str = "") -> str:
-    return f"{n} {thing if n == 1 else many or thing + 's'}"
+def count(n: int, one: str, many: str) -> str:
+    return one if n == 1 else many
 
 
 def sections(report: Any) -> list[tuple[str, str, list[str], list[list[str]]]]:
