@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from sftkit.data.lens.kinds import BITS, KINDS, name_of
+from sftkit.data.lens.languages import UNKNOWN
 from sftkit.data.lens.profile import Profile
 from sftkit.errors import DataError
 from sftkit.widgets.dataset_rows import DatasetRows
@@ -60,7 +61,8 @@ class Figures:
         at = int(self._at[number])
         if at < 0:
             return {}
-        return {"language": self._texts("language")[at], "length": int(self._whole[at])}
+        spoken = self._texts("language")[at]
+        return {"language": "" if spoken == UNKNOWN else spoken, "length": int(self._whole[at])}
 
     def marks(self, number: int) -> list[str]:
         """Names of what was found about a row; of a duplicate, also the row it repeats."""
@@ -136,7 +138,8 @@ class Figures:
             counts = {one["source"]: one["used"] for one in self._profile.facts["sources"]}
         if not counts or (len(counts) == 1 and (name == "source" or "" in counts)):
             return None
-        shares = [self._share(f"{name}:{value}", value or self._("no_task"), count) for value, count in list(counts.items())[:SHARES]]  # fmt: skip
+        words = {"": self._("no_task"), UNKNOWN: self._("unknown")}
+        shares = [self._share(f"{name}:{value}", value if name == "source" else words.get(value, value), count) for value, count in list(counts.items())[:SHARES]]  # fmt: skip
         hidden = len(counts) - len(shares)
         return {"name": self._(f"table.{name}"), "about": self._("hidden", n=f"{hidden:,}") if hidden else "", "shares": shares}  # fmt: skip
 

@@ -100,9 +100,13 @@ class DatasetRows:
             "excluded": inside in source.rows.excluded, "edited": inside in source.rows.edited,
         }  # fmt: skip
         columns = self.columns[which]
+        if isinstance(columns, DataError) and not isinstance(
+            row, DataError
+        ):  # told once, for all of its rows
+            return {**told, "prompt": _text(row)[:WORDS], "answer": "", "task": "", "turns": 0}
         try:
-            if isinstance(row, DataError) or isinstance(columns, DataError):
-                raise row if isinstance(row, DataError) else columns
+            if isinstance(row, DataError):
+                raise row
             example = to_example(row, columns, file=source.name, number=inside + 1)
         except DataError as error:
             shown = "" if isinstance(row, DataError) else _text(row)

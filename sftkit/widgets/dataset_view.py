@@ -118,7 +118,9 @@ class DatasetView(anywidget.AnyWidget):
     def _hello(self, content: dict[str, Any]) -> dict[str, Any]:
         if self._wanted and self.profile is None and self._progress is None and not self._failed:
             self._measure(content)
-        return {"rows": len(self.rows), "sources": [source.name for source in self.rows.sources], **self._counts()}  # fmt: skip
+        faults = [str(columns) for columns in self.rows.columns if isinstance(columns, DataError)]
+        sources = [source.name for source in self.rows.sources]
+        return {"rows": len(self.rows), "sources": sources, "faults": faults, **self._counts()}
 
     def _counts(self) -> dict[str, Any]:
         """What every answer to a change says: how many rows are changed, and what can be undone."""

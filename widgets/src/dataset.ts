@@ -110,7 +110,8 @@ class DatasetPage {
     const names = setup.sources.join(", ");
     const head = h("div", { class: "bar head" }, h("b", { class: "names", title: names }, names), h("span", { class: "quiet" }, label("dataset.rows_in_all", { n: setup.rows.toLocaleString("en") })), h("span", { class: "gap" }), this.undo);
     const tools = h("div", { class: "bar tools" }, this.search, this.only, this.count, h("span", { class: "gap" }), this.bulk);
-    this.body.replaceChildren(head, this.about, tools, this.table.element, this.panel.element, this.list);
+    const faults = setup.faults.map((fault) => h("p", { class: "warning" }, `⚠ ${fault}`));
+    this.body.replaceChildren(head, ...faults, this.about, tools, this.table.element, this.panel.element, this.list);
     this.picked([]);
   }
 
@@ -126,7 +127,7 @@ class DatasetPage {
       const bar = h("progress", { max: Math.max(1, total), "aria-label": label("dataset.profiling", { done: "", total: "" }) });
       bar.value = done;
       const words = label("dataset.profiling", { done: done.toLocaleString("en"), total: total.toLocaleString("en") });
-      this.about.replaceChildren(h("div", { class: "progress", role: "status" }, bar, h("span", { class: "quiet" }, words)));
+      this.about.replaceChildren(h("div", { class: "running", role: "status" }, bar, h("span", { class: "quiet" }, words)));
       this.timer = window.setTimeout(() => void this.figures().catch((error) => this.fail(error)), AGAIN_MS);
       return;
     }

@@ -43,9 +43,9 @@ function shares(table: { name: string; about: string; shares: Share[] }, rows: n
       "button",
       { type: "button", class: "share", "data-key": share.key, title: share.name, onclick: () => pick(share.key, share.name) },
       h("span", { class: "name", dir: "auto" }, share.name),
-      h("span", { class: "meter" }, h("i", { style: `width:${((share.count / most) * 100).toFixed(1)}%` })),
       h("span", { class: "count" }, share.count.toLocaleString("en")),
       h("small", {}, percentage(rows ? share.count / rows : 0)),
+      h("span", { class: "meter" }, h("i", { style: `width:${((share.count / most) * 100).toFixed(1)}%` })),
     );
   const lines = table.shares.map(line);
   const rest = lines.splice(SHOWN);
@@ -76,21 +76,24 @@ function histogram(bars: Bars, unit: string, label: Label, pick: Pick): HTMLElem
   });
   const first = bars.bins[0]?.from ?? 0;
   svg.append(draw("line", { class: "axis", x1: 0, x2: WIDE, y1: TALL, y2: TALL }));
-  svg.append(text(0, "start", first.toLocaleString("en")), text(WIDE, "end", lastTick(bars, unit, label)));
+  svg.append(text(0, "start", first.toLocaleString("en")), text(WIDE, "end", lastTick(bars, label)));
   const at = bars.limit === null ? -1 : placeOf(bars, bars.limit);
   if (at >= 0) {
     svg.append(draw("line", { class: "limit", x1: at * wide, x2: at * wide, y1: 0, y2: TALL }));
-    svg.append(text(Math.min(Math.max(at * wide, 45), WIDE - 75), "middle", `max_len ${bars.limit!.toLocaleString("en")}`, "limit"));
+    const left = at * wide > WIDE / 2; // beside the line, where there is room
+    const words = text(at * wide + (left ? -5 : 5), left ? "end" : "start", `max_len ${bars.limit!.toLocaleString("en")}`, "limit");
+    words.setAttribute("y", "12");
+    svg.append(words);
   }
-  return h("section", { class: "chart" }, h("h4", {}, bars.name), svg as unknown as HTMLElement);
+  return h("section", { class: "chart" }, h("h4", {}, bars.name, " ", h("small", {}, unit)), svg as unknown as HTMLElement);
 }
 
 /** What stands at the end of the axis: the last bin may take all that is longer. */
-function lastTick(bars: Bars, unit: string, label: Label): string {
+function lastTick(bars: Bars, label: Label): string {
   const [first, last] = [bars.bins[0], bars.bins.at(-1)];
   if (!first || !last) return "";
   const to = last.to.toLocaleString("en");
-  return last.to - last.from > first.to - first.from ? label("dataset.tail", { from: last.from.toLocaleString("en"), to, unit }) : `${to} ${unit}`;
+  return last.to - last.from > first.to - first.from ? label("dataset.tail", { from: last.from.toLocaleString("en"), to }) : to;
 }
 
 /** Where a length stands among the bins, in bins; -1 beyond them. */

@@ -11,6 +11,7 @@ export interface Counts {
 export interface Setup extends Counts {
   rows: number;
   sources: string[];
+  faults: string[]; // why the columns of a source cannot be told
 }
 
 export interface Finding {

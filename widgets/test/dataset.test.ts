@@ -43,7 +43,7 @@ class FakeKernel implements Model {
   }
   private reply(message: any): object {
     const { kind } = message;
-    if (kind === "hello") return { rows: TOTAL, sources: [HOSTILE, "b"], ...this.counts() };
+    if (kind === "hello") return { rows: TOTAL, sources: [HOSTILE, "b"], faults: [HOSTILE], ...this.counts() };
     if (kind === "figures") return { figures: this.progress ? null : FIGURES, progress: this.progress, failed: "", behind: false };
     if (kind === "look") return message.text ? { look: 2, count: 0, scanned: 0, total: 30 } : { look: 1, count: message.only ? 7 : TOTAL, scanned: 9, total: 9 };
     if (kind === "more") return { look: 2, count: this.of("more").length * 2, scanned: this.of("more").length * 10, total: 30 };
