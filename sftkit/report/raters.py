@@ -18,6 +18,9 @@ from sftkit.report.estimates import LEVEL, NO_VOTES, Estimate, estimate_mean, me
 from sftkit.report.logistic import sandwich
 from sftkit.report.scores import long_scores
 
+NOT_SHARED = "shares no scored answer with another rater"
+NOT_TWICE = "saw no comparison both ways round"
+NOT_MET = "no comparison in common with a human"
 SEVERITY = ["rater", "severity", "low", "high", "n", "note"]
 
 
@@ -35,10 +38,7 @@ def severity(ratings: pd.DataFrame) -> pd.DataFrame:
     )
     names = sorted(scores["rater"].unique())
     shared = scores[scores.groupby(keys)["rater"].transform("size") > 1] if len(scores) else scores
-    rows = {
-        name: [name, math.nan, math.nan, math.nan, 0, "shares no scored answer with another rater"]
-        for name in names
-    }
+    rows = {name: [name, math.nan, math.nan, math.nan, 0, NOT_SHARED] for name in names}
     if len(shared):
         who, known = pd.factorize(shared["rater"], sort=True)
         item = shared.groupby(keys).ngroup().to_numpy()
@@ -104,7 +104,7 @@ def with_others(votes: pd.DataFrame) -> pd.DataFrame:
     for rater in sorted(map(str, votes["rater"].unique())):
         part = parts.get(rater)
         found = share_agreed(part) if part is not None else Estimate.unknown(NO_VOTES)
-        note = "" if found.n else "no comparison in common with a human"
+        note = "" if found.n else NOT_MET
         rows.append([rater, found.value, found.low, found.high, found.n, note])
     return pd.DataFrame(rows, columns=["rater", "humans", "low", "high", "n", "note"])
 
@@ -137,4 +137,8 @@ def rater_cards(votes: pd.DataFrame, ratings: pd.DataFrame) -> pd.DataFrame:
         else None
     )
     card["seconds"] = seconds.reindex(names) if seconds is not None else math.nan
+    gaps = {"severity": NOT_SHARED, "consistency": NOT_TWICE, "humans": NOT_MET}
+    card["note"] = [
+        "; ".join(why for name, why in gaps.items() if not row[f"{name}_n"]) for _, row in card.iterrows()
+    ]
     return card.reset_index()

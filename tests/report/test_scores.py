@@ -120,6 +120,7 @@ def test_cards_and_edges():
         and cards["severity_n"].eq(48).all()
         and cards["consistency_n"].eq(0).all()
     )
+    assert cards["note"].eq("saw no comparison both ways round").all()
     one = votes[votes["rater"] == "human:ana"]
     [row] = with_others(one).to_dict("records")
     assert row["n"] == 0 and row["note"] == "no comparison in common with a human"
