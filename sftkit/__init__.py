@@ -24,6 +24,11 @@ _HOME = {
     **dict.fromkeys("Translation translate".split(), "sftkit.command"),
     "tokenized": "sftkit.data",
     **dict.fromkeys("Profile profile".split(), "sftkit.data.lens.profile"),
+    **dict.fromkeys("EvalSet make_eval_set".split(), "sftkit.data.lens.eval_set"),
+    **dict.fromkeys("Match match".split(), "sftkit.data.lens.match"),
+    **dict.fromkeys("Leaks leaks".split(), "sftkit.data.lens.leak"),
+    **dict.fromkeys("Mix mix".split(), "sftkit.data.lens.mix"),
+    "Embedder": "sftkit.data.lens.embedding",
     **dict.fromkeys("DryRun dry_run".split(), "sftkit.runs.dry_run"),
     "Replay": "sftkit.runs.replay",
     "RunCard": "sftkit.report.run_card",
@@ -59,6 +64,15 @@ if TYPE_CHECKING:  # for editors: the same names, statically
     from sftkit.command import translate as translate
     from sftkit.config import SFTConfig as SFTConfig
     from sftkit.data import tokenized as tokenized
+    from sftkit.data.lens.embedding import Embedder as Embedder
+    from sftkit.data.lens.eval_set import EvalSet as EvalSet
+    from sftkit.data.lens.eval_set import make_eval_set as make_eval_set
+    from sftkit.data.lens.leak import Leaks as Leaks
+    from sftkit.data.lens.leak import leaks as leaks
+    from sftkit.data.lens.match import Match as Match
+    from sftkit.data.lens.match import match as match
+    from sftkit.data.lens.mix import Mix as Mix
+    from sftkit.data.lens.mix import mix as mix
     from sftkit.data.lens.profile import Profile as Profile
     from sftkit.data.lens.profile import profile as profile
     from sftkit.errors import ConfigError as ConfigError

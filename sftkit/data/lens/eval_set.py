@@ -1,0 +1,305 @@
+"""An eval set that deserves the name: drawn by task type and length, unlike any training row, held out, and recorded.
+
+    made = make_eval_set("data/train.jsonl", 200)            # nothing is written yet
+    made.strata; made.report; made.leaks; made.notes
+    made.save("data/eval.jsonl")                             # and its rows are left out of training from now on
+
+Which rows are taken hangs on the seed and on what is in them (their hashes), not on where they stand in the file. Rows that
+are like another one (MinHash, runs of words, the same question) are never taken, so that nothing of the eval set is trained.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sftkit.config import SFTConfig
+from sftkit.data.lens import strata as parts
+from sftkit.data.lens.languages import language
+from sftkit.data.lens.leak import CONTAINED, MARGIN, NEAR, Leaks, clusters_of, holding, key, leaks
+from sftkit.data.lens.match import SEED, THIN, Match, matched, tasks_of
+from sftkit.data.lens.rows import Item, Rows, read
+from sftkit.data.lens.tasks import Embed, Label, Rules
+from sftkit.data.text_files import Row
+from sftkit.errors import DataError
+from sftkit.wording import say
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+KINDS = ("task", "language", "source", "turns")  # that rows can be drawn by, besides the columns of the data
+ROUNDS = 20  # of taking other rows for those that a training row holds
+MOST = 0.5  # of the rows of a stratum: training needs them too
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What was asked for, as the sidecar records it."""
+
+    size: int
+    by: tuple[str, ...]
+    seed: int
+    near: float
+    least: int
+
+
+@dataclass(frozen=True)
+class EvalSet:
+    """The rows chosen (`items`) and those left for training (`rest`). `guessed`: how task types were, where they were."""
+
+    items: Rows
+    rest: Rows
+    tasks: list[str]
+    rest_tasks: list[str]
+    bands: list[str]
+    strata: pd.DataFrame
+    wanted: Wanted
+    notes: list[str]
+    guessed: str = ""
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    @property
+    def hashes(self) -> list[str]:
+        """What stands for each row (`patches.row_hash`), in the order of `rows`."""
+        return [item.hash for item in self.items.items]
+
+    @cached_property
+    def rows(self) -> list[Row]:
+        """The rows as `save` writes them: as they are in the data, with a task type; guessed ones say `task_guessed`."""
+        from sftkit.data.lens.eval_files import written
+
+        return written(self)
+
+    @cached_property
+    def frame(self) -> pd.DataFrame:
+        """Columns source, row (1 = the first), hash, task, guessed, band, turns, prompt, answer."""
+        import pandas as pd
+
+        lines = [
+            (
+                item.source,
+                item.row,
+                item.hash,
+                task,
+                not item.task,
+                band,
+                item.turns,
+                item.prompt,
+                item.answer,
+            )
+            for item, task, band in zip(self.items.items, self.tasks, self.bands)
+        ]
+        return pd.DataFrame(lines, columns=["source", "row", "hash", "task", "guessed", "band", "turns", "prompt", "answer"])  # fmt: skip
+
+    @cached_property
+    def report(self) -> Match:
+        """How the eval rows compare with the rows left for training."""
+        return matched(self.rest, self.items, self.rest_tasks, self.tasks, self.guessed, self.wanted.seed, progress=False)  # fmt: skip
+
+    @cached_property
+    def leaks(self) -> Leaks:
+        """What they share with them: nothing exactly or nearly, or it would not have been taken."""
+        return leaks(self.rest, self.items, near=self.wanted.near, progress=False)
+
+    def save(self, path: str | Path, *, train_out: str | Path | None = None, overwrite: bool = False) -> Path:
+        """Write the rows as JSON lines with `<path>.made.json` beside it (seed, sources and their SHA-256, hashes), and hold
+        them out of training: by the patch beside each source, or by writing the other rows to `train_out`.
+
+        Raises `DataError` where files are in the way (`overwrite`) or rows cannot be held out; then nothing is written.
+        """
+        from sftkit.data.lens.eval_files import save
+
+        return save(self, Path(path), Path(train_out) if train_out else None, overwrite)
+
+    def __str__(self) -> str:
+        head = say("{n:,} eval rows out of {total:,}, by {by}, seed {seed}.", n=len(self), total=len(self) + len(self.rest), by=", ".join((*self.wanted.by, "length")), seed=self.wanted.seed)  # fmt: skip
+        return "\n".join([head, *self.notes, *self.report.verdicts(), self.leaks.verdict])
+
+    def html(self, lang: str = "en") -> str:
+        """Strata, notes, match and leaks as HTML; every text is escaped."""
+        from sftkit.data.lens.split_page import eval_set_html
+
+        return eval_set_html(self, lang)
+
+    def _repr_html_(self) -> str:
+        return self.html()
+
+
+def make_eval_set(dataset: Any, size: int | float, by: str | Sequence[str] | None = "task", *, seed: int = SEED, out: str | Path | None = None, near: float = NEAR, train_out: str | Path | None = None, least: int | None = None, rules: Rules | None = None, embed: Embed | None = None, label: Label | None = None, config: SFTConfig | None = None, overwrite: bool = False, progress: bool = True) -> EvalSet:  # fmt: skip
+    """Draw an eval set from training data, by `by` and length.
+
+    dataset: a path, several, a DataFrame, a list of rows or an SFTConfig (all rows of its sources). size: rows, or a share
+    below 1. by: "task", "language", "source", "turns", a column, several of them, or None. least: rows of each stratum at
+    least (None: 10, or as many as half the size gives to each). near: Jaccard similarity from which rows are too alike. rules,
+    embed, label: how task types are guessed where the data name none (see `lens.tasks`). out, train_out, overwrite: as
+    `EvalSet.save`; without `out` nothing is written. Raises `DataError`.
+    """
+    rows = read(dataset, config=config, whole=True, keep=True, progress=progress)
+    kinds = (by,) if isinstance(by, str) else tuple(by or ())
+    count = _size(size, len(rows))
+    tasks, guessed = _tasks(rows, kinds, rules=rules, embed=embed, label=label, seed=seed)
+    groups = _groups(rows, kinds, tasks)
+    per_group = min(THIN, count // (2 * len(set(groups)))) if least is None else least
+    drawing = Drawing(rows, groups, Wanted(count, kinds, seed, near, per_group))
+    chosen = drawing.unlike(progress)
+    made = _made(drawing, chosen, tasks, guessed)
+    if out is not None:
+        made.save(out, train_out=train_out, overwrite=overwrite)
+    return made
+
+
+class Drawing:
+    """The choice of rows: which may be taken, how many of each stratum, and which."""
+
+    def __init__(self, rows: Rows, groups: list[str], wanted: Wanted):
+        self.rows, self.groups, self.wanted = rows, groups, wanted
+        self.bands = parts.bands([len(item.text) for item in rows.items])
+        self.cells = list(zip(groups, self.bands))
+        self.ranks = [_rank(wanted.seed, item.hash) for item in rows.items]
+        self.free: set[int] = set()  # rows that are like no other one
+
+    def unlike(self, progress: bool) -> list[int]:
+        """Numbers of the rows taken, ascending. Others are taken for those that a row left for training holds."""
+        self.free = _alone(self.rows, self.wanted.near, progress)
+        looked: set[int] = set()
+        for _ in range(ROUNDS):
+            chosen = self.choose()
+            new = [number for number in chosen if number not in looked]
+            if not new:
+                return chosen
+            others = [number for number in range(len(self.rows)) if number not in set(new)]
+            held = holding(_part(self.rows, others), _part(self.rows, new), CONTAINED, progress)
+            self.free -= {new[pair.eval] for pair in held}
+            looked.update(new)
+        return [number for number in self.choose() if number in looked]
+
+    def choose(self) -> list[int]:
+        """Of each stratum as many as it gives, those whose seeded hash comes first."""
+        taken: list[int] = []
+        room = Counter(self.cells[number] for number in self.free)
+        per_cell = self.shares(room, MOST)
+        for number in sorted(self.free, key=self.ranks.__getitem__):
+            if per_cell.get(self.cells[number], 0) > 0:
+                per_cell[self.cells[number]] -= 1
+                taken.append(number)
+        return sorted(taken)
+
+    def shares(self, room: Counter[tuple[str, str]], most: float) -> dict[tuple[str, str], int]:
+        """How many rows each cell (group, band) gives, of which each has `room`, and a group gives `most` of its rows."""
+        cells, groups = Counter(self.cells), Counter(self.groups)
+        names = sorted(groups, key=lambda name: (-groups[name], name))
+        high = {name: min(sum(room[name, band] for band in parts.BANDS), int(groups[name] * most)) for name in names}  # fmt: skip
+        per_group = parts.shared_out({name: groups[name] for name in names}, self.wanted.size, most=high, least=self.wanted.least)  # fmt: skip
+        found = {}
+        for name in names:
+            inside = {(name, band): cells[name, band] for band in parts.BANDS}
+            found |= parts.shared_out(inside, per_group[name], most=room)
+        return found
+
+
+def _made(drawing: Drawing, chosen: list[int], tasks: list[str], guessed: str) -> EvalSet:
+    rows, inside = drawing.rows, set(chosen)
+    rest = [number for number in range(len(rows)) if number not in inside]
+    table = _strata(drawing, chosen)
+    return EvalSet(
+        items=_part(rows, chosen),
+        rest=_part(rows, rest),
+        tasks=[tasks[number] for number in chosen],
+        rest_tasks=[tasks[number] for number in rest],
+        bands=[drawing.bands[number] for number in chosen],
+        strata=table,
+        wanted=drawing.wanted,
+        notes=_notes(drawing, table, guessed),
+        guessed=guessed,
+    )
+
+
+def _strata(drawing: Drawing, chosen: list[int]) -> pd.DataFrame:
+    """Columns stratum, band, rows (in the data), unlike (that may be taken), wanted, taken, left (for training)."""
+    import pandas as pd
+
+    rows, free = Counter(drawing.cells), Counter(drawing.cells[number] for number in drawing.free)
+    wanted, taken = drawing.shares(rows, 1.0), Counter(drawing.cells[number] for number in chosen)
+    names = sorted({name for name, _ in rows}, key=lambda name: (-sum(rows[name, band] for band in parts.BANDS), name))  # fmt: skip
+    cells = [(name, band) for name in names for band in parts.BANDS if rows[name, band]]
+    lines = [(*cell, rows[cell], free[cell], wanted[cell], taken[cell], rows[cell] - taken[cell]) for cell in cells]  # fmt: skip
+    return pd.DataFrame(lines, columns=["stratum", "band", "rows", "unlike", "wanted", "taken", "left"])
+
+
+def _notes(drawing: Drawing, table: pd.DataFrame, guessed: str) -> list[str]:
+    """What could not be met, and what else should be known."""
+    notes = []
+    per_group = table.groupby("stratum", sort=False)[["rows", "unlike", "wanted", "taken"]].sum()
+    for name, rows, unlike, wanted, taken in per_group.itertuples():
+        if taken < wanted:
+            half = taken >= int(rows * MOST)
+            why = say("half of them stay for training") if half else say("only {unlike:,} are unlike every other row", unlike=unlike)  # fmt: skip
+            notes.append(say("{name}: {taken:,} rows instead of {wanted:,}; of its {rows:,}, {why}.", name=name, taken=taken, wanted=wanted, rows=rows, why=why))  # fmt: skip
+    total = int(table["taken"].sum())
+    if total < drawing.wanted.size:
+        notes.append(say("{n:,} rows of the {size:,} asked for could be taken.", n=total, size=drawing.wanted.size))  # fmt: skip
+    if guessed:
+        notes.append(say("Task types are {how}, not given by the data.", how=guessed))
+    if drawing.rows.unusable:
+        notes.append(say("{n:,} rows cannot be read and were passed over.", n=len(drawing.rows.unusable)))
+    return notes
+
+
+def _size(size: int | float, rows: int) -> int:
+    count = round(size * rows) if isinstance(size, float) and 0 < size < 1 else size
+    if isinstance(count, bool) or count != int(count) or not 1 <= count <= rows * MOST:
+        raise DataError(say("an eval set of {size} rows cannot be taken out of {rows:,}: ask for 1 to {most:,}, or a share of them below {share}.", size=size, rows=rows, most=int(rows * MOST), share=MOST))  # fmt: skip
+    return int(count)
+
+
+def _tasks(rows: Rows, kinds: tuple[str, ...], **how: Any) -> tuple[list[str], str]:
+    """Task types; guessed only where they are asked for."""
+    if "task" in kinds:
+        return tasks_of(rows.items, **how)
+    return [item.task for item in rows.items], ""
+
+
+def _groups(rows: Rows, kinds: tuple[str, ...], tasks: list[str]) -> list[str]:
+    """The stratum of each row, but for its length."""
+    columns = {name for item in rows.items for name in item.raw or ()}
+    unknown = [kind for kind in kinds if kind not in KINDS and kind not in columns]
+    if unknown:
+        raise DataError(say("rows cannot be drawn by {unknown}: name {kinds} or a column of the data: {columns}.", unknown=", ".join(unknown), kinds=", ".join(KINDS), columns=", ".join(sorted(columns))))  # fmt: skip
+    found = [[_value(item, kind, task) for kind in kinds] for item, task in zip(rows.items, tasks)]
+    return [" · ".join(values) if values else "" for values in found]
+
+
+def _value(item: Item, kind: str, task: str) -> str:
+    if kind == "task":
+        return task
+    if kind == "language":
+        return language(item.text)
+    if kind in ("source", "turns"):
+        return str(getattr(item, kind))
+    return str((item.raw or {}).get(kind))[:80]
+
+
+def _rank(seed: int, digest: str) -> bytes:
+    return hashlib.sha256(f"{seed}:{digest}".encode()).digest()
+
+
+def _alone(rows: Rows, near: float, progress: bool) -> set[int]:
+    """Numbers of the rows that are like no other one, and whose question no other one asks."""
+    labels = clusters_of([item.text for item in rows.items], near - MARGIN, progress)
+    sizes = np.bincount(labels, minlength=len(labels))
+    asked = Counter(map(key, (item.prompt for item in rows.items)))
+    return {number for number, item in enumerate(rows.items) if sizes[labels[number]] == 1 and asked[key(item.prompt)] == 1 and item.answer.strip()}  # fmt: skip
+
+
+def _part(rows: Rows, numbers: Iterable[int]) -> Rows:
+    part = [rows.items[number] for number in numbers]
+    return Rows(part, rows.unusable, rows.sources, rows.opened, rows.columns, rows.config)

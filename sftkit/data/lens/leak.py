@@ -1,0 +1,246 @@
+"""What the eval set shares with the training data, so that a model could know it by heart.
+
+    found = leaks("data/train.jsonl", "data/eval.jsonl")
+    found.exact, found.near, found.same_prompt, found.paraphrase      # eval rows; each counts once, at its closest
+    found.pairs                                                       # both texts side by side
+
+exact        the same conversation, word for word but for blanks and capitals
+near         at least 80 % of the pairs of words that either has are in both (Jaccard; found by MinHash, then counted), or a
+             training row holds at least 60 % of the eval row's runs of three words, the rarer the weightier
+same_prompt  the same question with another answer
+paraphrase   questions that mean the same to an embedding model (cosine of at least 0.9), where one is given
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sftkit.config import SFTConfig
+from sftkit.data.lens.duplicates import NearDuplicates, similarity
+from sftkit.data.lens.grams import Grams
+from sftkit.data.lens.rows import Rows, read, told
+from sftkit.data.lens.tasks import Embed, vectors
+from sftkit.wording import listed, say
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+KINDS = ("exact", "near", "same_prompt", "paraphrase")
+NEAR, CONTAINED, ALIKE = 0.8, 0.6, 0.9
+SHOWN = 5  # training rows listed for an eval row
+COMPARED = 200  # training rows of a cluster that an eval row is compared with
+MARGIN = 0.1  # below `near`, for what MinHash is out by (0.036 at 0.8 is one standard error)
+BLOCK = 256  # eval rows whose vectors are compared at a time
+PIECE = 1000
+COLUMNS = (
+    "kind",
+    "train_source",
+    "train_row",
+    "eval_source",
+    "eval_row",
+    "similarity",
+    "train_text",
+    "eval_text",
+)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Eval row `eval` is like training row `train` (numbers in the rows read, 0 = the first), `similarity` 0 to 1."""
+
+    kind: str
+    train: int
+    eval: int
+    similarity: float
+
+
+@dataclass(frozen=True)
+class Leaks:
+    """Which eval rows are in the training data. `embedded`: paraphrases were looked for."""
+
+    train: Rows
+    evals: Rows
+    found: list[Pair] = field(default_factory=list)
+    embedded: bool = False
+
+    @property
+    def exact(self) -> int:
+        """Eval rows that are training rows."""
+        return self._count("exact")
+
+    @property
+    def near(self) -> int:
+        """Eval rows that are nearly a training row, and none exactly."""
+        return self._count("near")
+
+    @property
+    def same_prompt(self) -> int:
+        """Eval rows whose question is trained with quite another answer."""
+        return self._count("same_prompt")
+
+    @property
+    def paraphrase(self) -> int | None:
+        """Further eval rows whose question is trained in other words; None where no embedding model was given."""
+        return self._count("paraphrase") if self.embedded else None
+
+    @property
+    def rows(self) -> int:
+        """Eval rows that leak, of whatever kind."""
+        return len(self.kinds)
+
+    @cached_property
+    def kinds(self) -> dict[int, str]:
+        """Number of each eval row that leaks -> its closest kind."""
+        found: dict[int, str] = {}
+        for pair in sorted(self.found, key=lambda pair: KINDS.index(pair.kind)):
+            found.setdefault(pair.eval, pair.kind)
+        return found
+
+    @cached_property
+    def pairs(self) -> pd.DataFrame:
+        """Eval rows beside the training rows that they are like, the closest first; columns COLUMNS, rows count from 1."""
+        import pandas as pd
+
+        lines = [self._line(pair) for pair in self.ranked]
+        return pd.DataFrame(lines, columns=list(COLUMNS))
+
+    @property
+    def ranked(self) -> list[Pair]:
+        """Pairs by kind, then by likeness; of an eval row only those of its closest kind."""
+        kept = [pair for pair in self.found if self.kinds[pair.eval] == pair.kind]
+        return sorted(
+            kept, key=lambda pair: (KINDS.index(pair.kind), -pair.similarity, pair.eval, pair.train)
+        )
+
+    @property
+    def verdict(self) -> str:
+        """What it means, in a sentence."""
+        if not self.rows:
+            more = "" if self.embedded else say(" Paraphrases were not looked for: that takes an embedding model.")  # fmt: skip
+            return say("None of {n:,} eval rows is in {train:,} training rows, exactly or nearly.{more}", n=len(self.evals), train=len(self.train), more=more)  # fmt: skip
+        named = listed([WORDS[kind](self._count(kind)) for kind in KINDS if self._count(kind)])
+        return say("{rows:,} of {n:,} eval rows ({share:.1%}) are in the training data: {named}. Scores on them tell what was learnt by heart.", rows=self.rows, n=len(self.evals), share=self.rows / len(self.evals), named=named)  # fmt: skip
+
+    def __str__(self) -> str:
+        return str(self.verdict)
+
+    def html(self, lang: str = "en", most: int = 20) -> str:
+        """The verdict and the first pairs side by side as HTML; every text is escaped."""
+        from sftkit.data.lens.split_page import leaks_html
+
+        return leaks_html(self, lang, most)
+
+    def _repr_html_(self) -> str:
+        return self.html()
+
+    def _count(self, kind: str) -> int:
+        return sum(one == kind for one in self.kinds.values())
+
+    def _line(self, pair: Pair) -> tuple[Any, ...]:
+        train, one = self.train.items[pair.train], self.evals.items[pair.eval]
+        return (pair.kind, train.source, train.row, one.source, one.row, round(pair.similarity, 3), train.text, one.text)  # fmt: skip
+
+
+WORDS = {
+    "exact": lambda n: say("{n:,} exactly", n=n),
+    "near": lambda n: say("{n:,} nearly", n=n),
+    "same_prompt": lambda n: say("{n:,} with another answer", n=n),
+    "paraphrase": lambda n: say("{n:,} in other words", n=n),
+}
+
+
+def leaks(train: Any, evals: Any = None, *, embed: Embed | None = None, near: float = NEAR, contained: float = CONTAINED, alike: float = ALIKE, config: SFTConfig | None = None, progress: bool = True) -> Leaks:  # fmt: skip
+    """Eval rows that are in the training data, exactly, nearly or in other words.
+
+    train, evals: a path, several, a DataFrame, a list of rows or an SFTConfig (evals None: its eval_dataset). embed: gives
+    [texts, size] numbers for a list of texts (`Embedder` asks an endpoint). near, contained, alike: least similarities, see
+    above. config: names the columns. Raises `DataError` where rows cannot be read.
+    """
+    trained = read(train, config=config, progress=progress)
+    held = read(train if evals is None else evals, "eval", config=config, progress=progress)
+    found = [*same(trained, held), *_near(trained, held, near, progress), *holding(trained, held, contained, progress)]  # fmt: skip
+    if embed is not None:
+        found += _paraphrased(trained, held, embed, alike)
+    return Leaks(trained, held, _closest(found), embed is not None)
+
+
+def key(text: str) -> str:
+    """A text but for blanks and capitals."""
+    return " ".join(text.casefold().split())
+
+
+def same(train: Rows, evals: Rows) -> list[Pair]:
+    """Rows with the same question: "exact" where the answer is the same too, else "same_prompt"."""
+    asked: dict[str, list[int]] = {}
+    for number, item in enumerate(evals.items):
+        asked.setdefault(key(item.prompt), []).append(number)
+    found = []
+    for number, item in enumerate(train.items):
+        for other in asked.get(key(item.prompt), ()):
+            equal = key(item.answer) == key(evals.items[other].answer)
+            found.append(Pair("exact" if equal else "same_prompt", number, other, 1.0 if equal else similarity(item.text, evals.items[other].text)))  # fmt: skip
+    return found
+
+
+def _near(train: Rows, evals: Rows, least: float, progress: bool) -> list[Pair]:
+    """Rows found by MinHash, confirmed by counting."""
+    texts = [item.text for item in (*train.items, *evals.items)]
+    labels = clusters_of(texts, least - MARGIN, progress)
+    members: dict[int, list[int]] = {}
+    wanted = set(labels[len(train) :].tolist())
+    for number, label in enumerate(labels[: len(train)].tolist()):
+        if label in wanted:
+            members.setdefault(label, []).append(number)
+    found = []
+    for number, label in enumerate(labels[len(train) :].tolist()):
+        for other in members.get(label, ())[:COMPARED]:
+            alike = similarity(texts[other], texts[len(train) + number])
+            if alike >= least:
+                found.append(Pair("near", other, number, alike))
+    return found
+
+
+def clusters_of(texts: list[str], least: float, progress: bool = True) -> np.ndarray:
+    """For each text the number of the first one of its cluster, by MinHash."""
+    index = NearDuplicates()
+    pieces = range(0, len(texts), PIECE)
+    for first in told(pieces, say("comparing rows"), progress, scale=PIECE):
+        index.add(texts[first : first + PIECE])
+    return index.clusters(least)
+
+
+def holding(train: Rows, evals: Rows, least: float, progress: bool = True) -> list[Pair]:
+    """Training rows that hold so much of an eval row."""
+    index = Grams([item.text for item in evals.items])
+    texts = told((item.text for item in train.items), say("looking for runs of words"), progress)
+    return [Pair("near", shared.other, shared.one, shared.share) for shared in index.contained(texts, least)]
+
+
+def _paraphrased(train: Rows, evals: Rows, embed: Embed, least: float) -> list[Pair]:
+    ours = vectors(embed, [item.prompt for item in evals.items])
+    theirs = vectors(embed, [item.prompt for item in train.items])
+    found = []
+    for first in range(0, len(ours), BLOCK):
+        cosine = ours[first : first + BLOCK] @ theirs.T
+        for one, other in np.argwhere(cosine >= least):
+            found.append(Pair("paraphrase", int(other), first + int(one), float(cosine[one, other])))
+    return found
+
+
+def _closest(found: Iterable[Pair]) -> list[Pair]:
+    """Each pair of rows once, at its closest; of an eval row the SHOWN likest of each kind."""
+    best: dict[tuple[int, int], Pair] = {}
+    for pair in sorted(found, key=lambda pair: (KINDS.index(pair.kind), -pair.similarity)):
+        best.setdefault((pair.train, pair.eval), pair)
+    counted: dict[tuple[str, int], int] = {}
+    kept = []
+    for pair in best.values():
+        count = counted[pair.kind, pair.eval] = counted.get((pair.kind, pair.eval), 0) + 1
+        if count <= SHOWN:
+            kept.append(pair)
+    return kept

@@ -1,0 +1,250 @@
+"""Whether the eval set is like the training data: trait by trait a distance, what chance would make of it, and a verdict.
+
+found = match("data/train.jsonl", "data/eval.jsonl")
+found.traits       # trait, distance, noise, level ("alike", "little", "differs", "few"), verdict
+found.tasks        # rows and shares of each task type; state: "missing", "thin", "new" or "there"
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sftkit.config import SFTConfig
+from sftkit.data.lens import distances
+from sftkit.data.lens.duplicates import words
+from sftkit.data.lens.languages import language
+from sftkit.data.lens.rows import Rows, read, told
+from sftkit.data.lens.tasks import Embed, Label, Rules, guess
+from sftkit.wording import listed, say
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+THIN = 10  # rows of a task type: with fewer, a rate of 50 % may as well be 20 or 80
+LITTLE, ABOVE = 0.1, 0.05  # a distance that is more than chance and yet small, by itself or beyond chance
+FEW = 0.3  # where chance alone makes so much, nothing can be told
+VOCABULARY = 2000  # commonest words that are compared
+LOOKED_AT = 20_000  # training rows whose words and languages are looked at, and that chance draws from; drawn with the seed
+SEED = 42
+
+
+@dataclass(frozen=True)
+class Trait:
+    """One trait. distance, noise: 0 to 1. level: "alike", "little", "differs" or "few" (too few rows to tell). moved: for
+    lengths, by how many characters rows differ. most: what differs most, with its shares in train and eval."""
+
+    name: str
+    measure: str
+    distance: float
+    noise: float
+    most: tuple[tuple[str, float, float], ...] = ()
+    moved: float | None = None
+    guessed: str = ""
+
+    @property
+    def level(self) -> str:
+        if self.distance <= self.noise:
+            return "alike" if self.noise < FEW else "few"
+        return "little" if self.distance < max(LITTLE, self.noise + ABOVE) else "differs"
+
+    @property
+    def verdict(self) -> str:
+        """In plain words."""
+        if self.level == "few":
+            return say("too few eval rows to tell: chance alone makes {noise:.2f}.", noise=self.noise)
+        if self.level == "alike":
+            return say("as alike as rows drawn at random.")
+        most = listed([say("{kind} ({train:.1%} of train, {evals:.1%} of eval)", kind=kind, train=train, evals=evals) for kind, train, evals in self.most[:3]])  # fmt: skip
+        told = say("longer or shorter by {moved:,.0f} characters on average", moved=self.moved) if self.moved is not None else most  # fmt: skip
+        if self.level == "little":
+            return say("more apart than chance makes, but little: {told}.", told=told)
+        return say("not alike: {told}.", told=told)
+
+
+@dataclass(frozen=True)
+class Match:
+    """How the eval rows compare with the training rows. `guessed`: how task types were guessed, where they were."""
+
+    train: Rows
+    evals: Rows
+    found: list[Trait]
+    task_counts: tuple[Counter[str], Counter[str]]
+    guessed: str = ""
+    counts: dict[str, tuple[Counter, Counter]] = field(default_factory=dict)
+
+    @cached_property
+    def traits(self) -> pd.DataFrame:
+        """Columns trait, measure, distance, noise, level, verdict; one row a trait."""
+        import pandas as pd
+
+        lines = [(str(one.name), one.measure, one.distance, one.noise, one.level, str(one.verdict)) for one in self.found]  # fmt: skip
+        return pd.DataFrame(lines, columns=["trait", "measure", "distance", "noise", "level", "verdict"])
+
+    @cached_property
+    def tasks(self) -> pd.DataFrame:
+        """Columns task, train_rows, train_share, eval_rows, eval_share, state; the commonest in training first."""
+        import pandas as pd
+
+        train, evals = self.task_counts
+        names = [name for name in train if name] + [name for name in evals if name and name not in train]
+        order = sorted(names, key=lambda name: (-train[name], -evals[name], name))
+        lines = [(name, train[name], train[name] / len(self.train), evals[name], evals[name] / len(self.evals), self._state(name)) for name in order]  # fmt: skip
+        return pd.DataFrame(lines, columns=["task", "train_rows", "train_share", "eval_rows", "eval_share", "state"])  # fmt: skip
+
+    def _state(self, task: str) -> str:
+        train, evals = (counts[task] for counts in self.task_counts)
+        return "new" if not train else "missing" if not evals else "thin" if evals < THIN else "there"
+
+    @property
+    def missing(self) -> list[str]:
+        """Task types that are trained and not evaluated."""
+        return self._named("missing")
+
+    @property
+    def thin(self) -> list[str]:
+        """Task types with less than THIN eval rows."""
+        return self._named("thin")
+
+    @property
+    def new(self) -> list[str]:
+        """Task types that are evaluated and not trained."""
+        return self._named("new")
+
+    def _named(self, state: str) -> list[str]:
+        return self.tasks.loc[self.tasks["state"] == state, "task"].tolist()
+
+    @property
+    def alike(self) -> bool:
+        """Whether no trait differs and no task type is missing."""
+        return not self.missing and all(one.level != "differs" for one in self.found)
+
+    def verdicts(self) -> list[str]:
+        """All of it in sentences."""
+        said = [say("{name}: {verdict}", name=one.name, verdict=one.verdict) for one in self.found]
+        if self.missing:
+            said.append(say("Trained and not evaluated: {names}.", names=", ".join(self.missing)))
+        if self.thin:
+            said.append(say("Thin, with less than {least} eval rows: {names}.", names=", ".join(self.thin), least=THIN))  # fmt: skip
+        if self.new:
+            said.append(say("Evaluated and not trained: {names}.", names=", ".join(self.new)))
+        if self.guessed:
+            said.append(say("Task types are {how}, not given by the data.", how=self.guessed))
+        return said
+
+    def __str__(self) -> str:
+        return "\n".join(self.verdicts())
+
+    def html(self, lang: str = "en") -> str:
+        """All of it as HTML; every text is escaped."""
+        from sftkit.data.lens.split_page import match_html
+
+        return match_html(self, lang)
+
+    def _repr_html_(self) -> str:
+        return self.html()
+
+
+def match(train: Any, evals: Any = None, *, rules: Rules | None = None, embed: Embed | None = None, label: Label | None = None, config: SFTConfig | None = None, seed: int = SEED, progress: bool = True) -> Match:  # fmt: skip
+    """Compare eval rows with training rows in task types, languages, lengths, turns and words.
+
+    train, evals: as for `leaks`. rules, embed, label: how task types are guessed where the data name none (see
+    `lens.tasks`). Raises `DataError` where rows cannot be read.
+    """
+    trained = read(train, config=config, progress=progress)
+    held = read(train if evals is None else evals, "eval", config=config, progress=progress)
+    tasks, how = tasks_of([*trained.items, *held.items], rules=rules, embed=embed, label=label, seed=seed)
+    return matched(trained, held, tasks[: len(trained)], tasks[len(trained) :], how, seed, progress)
+
+
+def tasks_of(items: list[Any], **how: Any) -> tuple[list[str], str]:
+    """The task type of each row, those that have none guessed; and how, where some were."""
+    unnamed = [number for number, item in enumerate(items) if not item.task]
+    tasks = [item.task for item in items]
+    if not unnamed:
+        return tasks, ""
+    guessed = guess([items[number].prompt for number in unnamed], **how)
+    for number, task in zip(unnamed, guessed.tasks):
+        tasks[number] = task
+    return tasks, guessed.how
+
+
+def matched(train: Rows, evals: Rows, train_tasks: list[str], eval_tasks: list[str], how: str = "", seed: int = SEED, progress: bool = True) -> Match:  # fmt: skip
+    """The comparison of rows whose task types are known."""
+    looked = _looked_at(len(train), seed)
+    found, counts = [], {}
+    for name, ours, theirs in (
+        (say("task types"), train_tasks, eval_tasks),
+        (say("languages"), [language(train.items[at].text) for at in told(looked, say("languages"), progress)], [language(item.text) for item in evals.items]),
+        (say("turns"), [item.turns for item in train.items], [item.turns for item in evals.items]),
+    ):  # fmt: skip
+        found.append(_of_kinds(name, ours, theirs, seed, how if name == "task types" else ""))
+        counts[str(name)] = (Counter(ours), Counter(theirs))
+    for name, part in ((say("prompt lengths"), "prompt"), (say("answer lengths"), "answer")):
+        ours, theirs = (
+            np.array([len(getattr(item, part)) for item in rows.items]) for rows in (train, evals)
+        )
+        found.append(_of_lengths(name, ours, theirs, seed))
+    found.append(_of_words(train, evals, looked, seed, progress))
+    return Match(train, evals, found, (Counter(train_tasks), Counter(eval_tasks)), how, counts)
+
+
+def _looked_at(rows: int, seed: int) -> list[int]:
+    if rows <= LOOKED_AT:
+        return list(range(rows))
+    return sorted(np.random.default_rng(seed).choice(rows, LOOKED_AT, replace=False).tolist())
+
+
+def _of_kinds(name: str, ours: list[Any], theirs: list[Any], seed: int, guessed: str = "") -> Trait:
+    known = sorted(set(ours) | set(theirs))
+    a, b = distances.shares(ours, known), distances.shares(theirs, known)
+    thinned = [ours[at] for at in _looked_at(len(ours), seed)]
+    pool = np.searchsorted(np.array(known), np.array([*thinned, *theirs]))
+
+    def drawn(rows: np.ndarray) -> float:
+        return distances.js(*(np.bincount(pool[side], minlength=len(known)) for side in (rows, ~rows)))
+
+    most = sorted(zip(map(str, known), a.tolist(), b.tolist()), key=lambda one: -abs(one[1] - one[2]))
+    level = distances.noise(len(pool), len(theirs), drawn, seed)
+    return Trait(name, "Jensen-Shannon", distances.js(a, b), level, tuple(most[:5]), guessed=guessed)
+
+
+def _of_lengths(name: str, ours: np.ndarray, theirs: np.ndarray, seed: int) -> Trait:
+    pool = np.concatenate([ours[_looked_at(len(ours), seed)], theirs])
+    level = distances.noise(len(pool), len(theirs), lambda rows: distances.ks(pool[rows], pool[~rows]), seed)
+    return Trait(name, "Kolmogorov-Smirnov", distances.ks(ours, theirs), level, moved=distances.wasserstein(ours, theirs))  # fmt: skip
+
+
+def _of_words(train: Rows, evals: Rows, looked: list[int], seed: int, progress: bool) -> Trait:
+    """Each word counts once a row, so that one long row does not speak for all."""
+    pool = [set(words(train.items[at].text)) for at in told(looked, say("words"), progress)]
+    pool += [set(words(item.text)) for item in evals.items]
+    commonest = Counter(word for row in pool for word in row)
+    known = {word: number for number, (word, _) in enumerate(commonest.most_common(VOCABULARY))}
+    table = _table(pool, known)
+    both = np.asarray(table.sum(axis=0)).ravel()
+    theirs = np.asarray(table[len(looked) :].sum(axis=0)).ravel()
+
+    def drawn(rows: np.ndarray) -> float:
+        part = rows @ table
+        return distances.js(part, both - part)
+
+    in_train, in_evals = (both - theirs) / len(looked), theirs / len(evals)
+    most = sorted(known, key=lambda word: -abs(in_train[known[word]] - in_evals[known[word]]))[:5]
+    shown = tuple((word, float(in_train[known[word]]), float(in_evals[known[word]])) for word in most)
+    level = distances.noise(len(pool), len(evals), drawn, seed)
+    return Trait(say("words"), "Jensen-Shannon", distances.js(both - theirs, theirs), level, shown)
+
+
+def _table(rows: list[set[str]], known: dict[str, int]) -> Any:
+    """Which of the known words [rows, words] are in which row."""
+    from scipy.sparse import csr_array
+
+    columns = [[known[word] for word in row if word in known] for row in rows]
+    bounds = np.cumsum([0, *map(len, columns)])
+    flat = np.fromiter((number for row in columns for number in row), np.int64, bounds[-1])
+    return csr_array((np.ones(len(flat)), flat, bounds), shape=(len(rows), max(1, len(known))))
