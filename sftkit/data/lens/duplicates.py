@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from zlib import crc32
 
 import numpy as np
@@ -144,5 +144,6 @@ def _permutations() -> np.ndarray:
     return MinHash(HASHES, scheme=SCHEME).permutations
 
 
+@lru_cache(maxsize=2**16)
 def _word_hash(word: str) -> int:
     return crc32(word.encode("utf-8", "surrogatepass"))

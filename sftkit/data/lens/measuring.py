@@ -178,7 +178,7 @@ def _judge(seen: _Pass, found: dict[str, np.ndarray], place: int, row: Any) -> N
 def _estimate(found: dict[str, np.ndarray], place: int, messages: list[Message], max_len: int) -> None:
     sizes = [-(-len(_said(messages, prompt=part).encode("utf-8", "replace")) // BYTES_A_TOKEN) for part in (True, False)]  # fmt: skip
     found["prompt_tokens"][place], found["answer_tokens"][place] = sizes
-    if sizes[1] == 0:
+    if sizes[1] == 0 or sizes[0] >= max_len:
         found["flags"][place] |= BITS["filtered"]
     elif sum(sizes) > max_len:
         found["flags"][place] |= BITS["cut"]

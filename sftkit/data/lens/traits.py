@@ -33,6 +33,12 @@ _BOILERPLATE = re.compile(
     r"|我(?:没有|不具备)(?:个人)?(?:情感|感情|主观意识|个人观点)",
 )
 
+# Each of its parts holds one of these: most texts hold none, which is told ten times as fast.
+_HINTS = (
+    "an ai", "a ai", "artificial intelligence", "language model", "virtual assistant", "just ai", "only ai", "knowledge cut",
+    "my training data", "as of my", "personal ", "real-time", "to browse", "openai", "作为", "身为", "我是", "我只是", "我的", "我没有", "我不具备",
+)  # fmt: skip
+
 _REPLACED = re.compile("�|锟斤拷|烫烫烫|屯屯屯")
 _WIDE_RUN = re.compile(r"[^\x00-\xff]{3,}")
 _LATIN_RUN = re.compile("[\xa1-\xfe]{4,}")
@@ -71,7 +77,8 @@ def has_html(text: str) -> bool:
 
 def is_boilerplate(text: str) -> bool:
     """An assistant that speaks of itself: "As an AI language model", in English or Chinese."""
-    return bool(_BOILERPLATE.search(text.lower()))
+    text = text.lower()
+    return any(hint in text for hint in _HINTS) and bool(_BOILERPLATE.search(text))
 
 
 def repeats(prompt: str, answer: str) -> bool:
