@@ -33,7 +33,8 @@ class Where:
 
 @dataclass(frozen=True)
 class Strip:
-    """A value and its interval on a line from `ends[0]` to `ends[1]`; `zero` is where nobody leads, `mark` a ceiling."""
+    """A value and its interval on a line from `ends[0]` to `ends[1]`; `zero` is where nobody leads, `mark` a ceiling;
+    flaw: whatever lies off zero is a fault, on either side."""
 
     value: float
     low: float
@@ -41,6 +42,7 @@ class Strip:
     ends: tuple[float, float] = (0.0, 1.0)
     zero: float | None = 0.5
     mark: float | None = None
+    flaw: bool = False
 
     def at(self, value: float | None) -> float | None:
         """Where a value stands on a strip WIDTH wide; None for one that is not known."""
@@ -54,7 +56,9 @@ class Strip:
         """win, lose or even: on which side of `zero` the whole interval lies."""
         if self.zero is None or math.isnan(self.low):
             return "even"
-        return "win" if self.low > self.zero else "lose" if self.high < self.zero else "even"
+        if self.low <= self.zero <= self.high:
+            return "even"
+        return "lose" if self.flaw or self.high < self.zero else "win"
 
 
 @dataclass(frozen=True)

@@ -95,9 +95,13 @@ def _strength(r: Any, ends: tuple[float, float]) -> list[Cell]:
             plain(""),
             plain(r.n),
         ]
-    span = f"{r.low:+.2f} to {r.high:+.2f}"
+    span = words.between(r.low, r.high, "+.2f")
     text = tip("strengths", f"{r.log_strength:+.2f}", r, span=span)
-    rank = f"{r.rank}" if r.rank_low == r.rank_high else f"{r.rank} ({r.rank_low} to {r.rank_high})"
+    rank = (
+        f"{r.rank}"
+        if r.rank_low == r.rank_high
+        else say("{rank} ({low} to {high})", rank=r.rank, low=r.rank_low, high=r.rank_high)
+    )
     where = Where("votes", r.rater, r.model)
     low, high = ends if ends[1] > ends[0] else (ends[0] - 1, ends[1] + 1)
     strip = Strip(r.log_strength, r.low, r.high, (low, high), zero=None)
@@ -239,7 +243,7 @@ def _scorers(table: pd.DataFrame) -> set[str]:
 def _score(row: Any) -> Cell:
     if row is None or math.isnan(row.mean):
         return Cell("·", say("no scores"))
-    span = f"{row.low:.2f} to {row.high:.2f}" if not math.isnan(row.low) else ""
+    span = words.between(row.low, row.high, ".2f")
     where = Where("scores", row.rater, row.model, dimension=row.dimension)
     return Cell(f"{row.mean:.2f}", tip("mean_scores", f"{row.mean:.2f}", row, span=span), heat=max(-1.0, min(1.0, (row.mean - 3) / 2)), where=where)  # fmt: skip
 
@@ -274,7 +278,7 @@ def by_dimension(report: Any) -> Section:
 
 
 def _difference(r: Any, reach: float) -> list[Cell]:
-    span = f"{r.low:+.2f} to {r.high:+.2f}" if not math.isnan(r.low) else ""
+    span = words.between(r.low, r.high, "+.2f")
     text = tip("by_dimension", f"{r.difference:+.2f}", r, span=span)
     where = Where("scores", r.rater, r.model, dimension=r.dimension)
     strip = Strip(r.difference, r.low, r.high, (-reach, reach), zero=0.0)

@@ -39,7 +39,7 @@ def agreement(report: Any) -> Section:
         row = share_cells(r, "agreement", where, "agreement", r.ceiling if known else None)
         rest = say("{share} of {n}", share=words.percent(r.without_ties), n=r.n_without_ties) if r.n_without_ties else say("all ties")  # fmt: skip
         kappa = "" if math.isnan(r.kappa) else f"{r.kappa:.2f}"
-        kappa_span = "" if math.isnan(r.kappa_low) else f"{r.kappa_low:.2f} to {r.kappa_high:.2f}"
+        kappa_span = words.between(r.kappa_low, r.kappa_high, ".2f")
         rows.append([who_cell(r.rater_x), who_cell(r.rater_y), *row, plain(words.percent(r.ceiling) if known else ""), plain(rest), Cell(kappa, kappa_span)])  # fmt: skip
     columns = [say("rater"), say("and"), *share_columns(say("agreement")), say("human ceiling"), say("without ties"), say("kappa")]  # fmt: skip
     about = say("Share of comparisons on which both give the same verdict. The mark on a judge's bar is how far humans agree among themselves.")  # fmt: skip
@@ -54,7 +54,7 @@ def score_agreement(report: Any) -> Section:
     table = report.score_agreement
     rows = []
     for r in table.itertuples():
-        span = "" if math.isnan(r.low) else f"{r.low:.2f} to {r.high:.2f}"
+        span = words.between(r.low, r.high, ".2f")
         kappa = note_cell(r.note) if math.isnan(r.kappa) else Cell(f"{r.kappa:.2f}", tip("score_agreement", f"{r.kappa:.2f}", r, span=span))  # fmt: skip
         rows.append([name_cell(f"{r.rater_x} · {r.rater_y}"), name_cell(dimension(r.dimension)), kappa, plain(span), plain(words.percent(r.same)), plain(r.n)])  # fmt: skip
     columns = [
@@ -74,7 +74,7 @@ def reliability(report: Any) -> Section:
     rows = []
     names = {"human:*": say("all humans"), "judge:*": say("all judges"), "*": say("everybody")}
     for r in report.reliability.itertuples():
-        span = "" if math.isnan(r.low) else f"{r.low:.2f} to {r.high:.2f}"
+        span = words.between(r.low, r.high, ".2f")
         alpha = note_cell(r.note) if math.isnan(r.alpha) else Cell(f"{r.alpha:.2f}", tip("reliability", f"{r.alpha:.2f}", r, span=span))  # fmt: skip
         rows.append([name_cell(names.get(r.raters, r.raters)), name_cell(dimension(r.dimension)), alpha, plain(span), plain(r.count), plain(r.n)])  # fmt: skip
     columns = [
@@ -113,7 +113,7 @@ def rater_cards(report: Any) -> Section:
 def _figure(value: float, low: float, high: float, n: float) -> Cell:
     if math.isnan(value):
         return plain("")
-    span = "" if math.isnan(low) else f"{low:+.2f} to {high:+.2f}"
+    span = words.between(low, high, "+.2f")
     return Cell(f"{value:+.2f}", say("95 % interval {span}, n = {n}", span=span, n=f"{n:.0f}"))
 
 
@@ -158,15 +158,13 @@ def _bias(r: Any) -> list[Cell]:
         return [name_cell(name), Cell("–", said(r.note)), plain(""), plain(""), Cell(), plain(""), plain(""), note_cell(r.note)]  # fmt: skip
     red = r.bias == "canaries" and r.value > RED
     figure = words.percent(r.value) if share else say("{points} points", points=points(r.value))
-    span = (
-        words.span(r.low, r.high)
-        if share
-        else ("" if math.isnan(r.low) else f"{r.low:+.1f} to {r.high:+.1f}")
-    )
+    span = words.span(r.low, r.high) if share else (words.between(r.low, r.high, "+.1f"))
     text = tip("bias_card", figure, r, span=span)
     where = Where(BEHIND[r.bias], r.rater) if r.bias in BEHIND else None
     known = not math.isnan(r.effect)
-    strip = (Strip(r.effect, r.effect_low, r.effect_high, (-25.0, 25.0), zero=0.0),) if known else ()
+    strip = (
+        (Strip(r.effect, r.effect_low, r.effect_high, (-25.0, 25.0), zero=0.0, flaw=True),) if known else ()
+    )
     order = note_cell(r.note) if r.without is None else note_cell(_ranking(r))
     moves = "" if math.isnan(r.moves) else say("{points} points", points=f"{r.moves:.1f}")
     return [name_cell(name), Cell(figure, text, where=where, red=red), Cell(span, text), plain(int(r.n)), Cell(tip=text, strips=strip), plain(points(r.effect)), plain(moves), order]  # fmt: skip
@@ -198,13 +196,15 @@ def calibration(report: Any) -> Section:
                 Cell(words.span(r.low, r.high), text),
                 plain("" if math.isnan(r.correlation) else f"{r.correlation:.2f}"),
                 Cell(more or "–", said(r.note)),
-                note_cell(r.note),
             ]
         )
-    columns = [say("judge"), say("model"), say("judge, humans, calibrated"), say("judge raw"), say("humans"), say("calibrated"), say("95 % interval"), say("correlation"), say("votes still needed"), ""]  # fmt: skip
+    columns = [say("judge"), say("model"), say("judge, humans, calibrated"), say("judge raw"), say("humans"), say("calibrated"), say("95 % interval"), say("correlation"), say("votes still needed")]  # fmt: skip
     about = say("The judge's win rate set right by the humans' votes: as unbiased as theirs, narrower as far as the judge is good. Votes still needed for an interval 10 points wide.")  # fmt: skip
+    notes = [say("{model}: {note}", model=r.model, note=said(r.note)) for r in report.calibration.itertuples() if r.note][:8]  # fmt: skip
     why = say("Calibration needs a judge and humans on the same comparisons.")
-    return Section("calibration", say("Calibration"), about, folded(columns, rows), empty="" if rows else why)
+    return Section(
+        "calibration", say("Calibration"), about, folded(columns, rows), notes, empty="" if rows else why
+    )
 
 
 def all_sources(report: Any) -> Section:

@@ -86,6 +86,11 @@ def span(low: float, high: float) -> str:
     return "" if math.isnan(low) else say("{low} to {high}", low=f"{100 * low:.0f}", high=f"{100 * high:.0f}")
 
 
+def between(low: float, high: float, form: str = ".2f") -> str:
+    """An interval of figures that are no shares; "" where there is none."""
+    return "" if math.isnan(low) else say("{low} to {high}", low=format(low, form), high=format(high, form))
+
+
 def count(n: int, one: str, many: str) -> str:
     return one if n == 1 else many
 
