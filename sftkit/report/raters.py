@@ -138,7 +138,8 @@ def rater_cards(votes: pd.DataFrame, ratings: pd.DataFrame) -> pd.DataFrame:
     )
     card["seconds"] = seconds.reindex(names) if seconds is not None else math.nan
     gaps = {"severity": NOT_SHARED, "consistency": NOT_TWICE, "humans": NOT_MET}
-    card["note"] = [
+    said = [
         "; ".join(why for name, why in gaps.items() if not row[f"{name}_n"]) for _, row in card.iterrows()
     ]
+    card["note"] = pd.Series(said, index=card.index, dtype=object)
     return card.reset_index()
