@@ -101,6 +101,7 @@ def press(page: Page, keys: str, done: int, total: int) -> int:
     """Each key when the row before is on disk, which is when the next one opens."""
     for key in keys:
         opened = page.locator(".row.open")
+        expect(opened.locator(".answer").first).to_be_visible()
         row = opened.get_attribute("aria-rowindex")
         page.keyboard.press(key)
         done += 1
@@ -123,6 +124,7 @@ def test_a_rater_by_link_name_and_keys_and_the_server_killed_meanwhile(terminal,
     expect(page.locator(".row.open .answer").first).to_be_visible()
     notebook_shot("rate_grid", page)
     done = press(page, "abt", 0, 12)
+    expect(page.locator(".row.open .answer").first).to_be_visible()
 
     terminal.kill()
     expect(page.locator("#line")).to_contain_text("kept in this browser")
