@@ -1,6 +1,6 @@
 """The `sftkit` command: the same rooms from a terminal.
 
-    sftkit demo | train | launch | join | runs | card | settings | doctor | generate | judge | rate | report | translate
+    sftkit demo | data | train | launch | join | runs | card | settings | doctor | generate | judge | rate | report | translate
 
 `train`, `launch` and `doctor` take every setting of SFTConfig as a flag, and OpenRLHF's own flags too:
     sftkit launch --pretrain data/tiny-base --dataset data/train.jsonl --bf16 false
@@ -19,6 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sftkit.config import SFTConfig
+from sftkit.data_command import data as look_at_data
 from sftkit.errors import ConfigError, GenerationError, SftkitError
 from sftkit.rate_command import rate
 
@@ -374,6 +375,7 @@ def translate(
 
 
 app.command()(rate)
+app.add_typer(look_at_data, name="data")
 
 
 if __name__ == "__main__":

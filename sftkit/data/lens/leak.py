@@ -207,11 +207,11 @@ def _near(train: Rows, evals: Rows, least: float, progress: bool) -> list[Pair]:
 
 def clusters_of(texts: list[str], least: float, progress: bool = True) -> np.ndarray:
     """For each text the number of the first one of its cluster, by MinHash."""
-    index = NearDuplicates()
+    index = NearDuplicates(max(0.05, least))
     pieces = range(0, len(texts), PIECE)
     for first in told(pieces, say("comparing rows"), progress, scale=PIECE):
         index.add(texts[first : first + PIECE])
-    return index.clusters(least)
+    return index.clusters()
 
 
 def holding(train: Rows, evals: Rows, least: float, progress: bool = True) -> list[Pair]:

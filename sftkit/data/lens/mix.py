@@ -95,7 +95,7 @@ class Mix:
                 said.append(say("{source}: {asked:.0%} of the rows was asked for, which is {share:.0%} of the {unit}, since its rows are of another length.", source=one.source, asked=one.asked, share=one.share_tokens, unit=unit))  # fmt: skip
             never = one.rows - one.excluded - one.used
             if never:
-                said.append(say("{source}: {never:,} of {rows:,} rows are never seen, the others {passes} times.", source=one.source, never=never, rows=one.rows - one.excluded, passes=self.passes))  # fmt: skip
+                said.append(say("{source}: {never:,} of {rows:,} rows are never seen.", source=one.source, never=never, rows=one.rows - one.excluded))  # fmt: skip
         scarce = [one for one in self.found if one.asked and not one.by_probs and any(other.by_probs for other in self.found)]  # fmt: skip
         said += [say("{source} is the scarcest for its share: it gives all its rows and so limits the others; no row is used twice.", source=one.source) for one in scarce]  # fmt: skip
         if not self.counted:
