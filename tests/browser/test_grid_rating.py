@@ -102,6 +102,7 @@ def test_twenty_pairs_by_keys_and_nothing_is_lost_meanwhile(notebook, page, lab)
     expect(grid.locator(".count")).to_contain_text(f"{done} of {PAIRS}")
     done = press(grid, "babat", done)
 
+    expect(grid.locator(".row.open .answer").first).to_be_visible()
     wire.lose()
     page.keyboard.press("a")
     expect(grid.locator(".saving")).to_contain_text("1 not saved")
@@ -114,6 +115,7 @@ def test_twenty_pairs_by_keys_and_nothing_is_lost_meanwhile(notebook, page, lab)
     assert len(votes(lab)) == done
     done = press(grid, "ba", done)
 
+    expect(grid.locator(".row.open .answer").first).to_be_visible()
     notebook.restart()
     page.keyboard.press("b")
     expect(grid).to_contain_text("The kernel was restarted. Run the cell again")

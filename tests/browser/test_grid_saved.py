@@ -38,6 +38,7 @@ def test_a_saved_notebook_shows_the_state_without_a_kernel(notebook, page, lab):
     grid.locator(".bar").click(position={"x": 2, "y": 2})
     for number, key in enumerate("ab", start=1):
         opened = grid.locator(".row.open")
+        expect(opened.locator(".answer").first).to_be_visible()
         row = opened.get_attribute("aria-rowindex")
         page.keyboard.press(key)
         expect(grid.locator(".count")).to_contain_text(f"{number} of 30")
