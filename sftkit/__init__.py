@@ -39,7 +39,7 @@ _HOME = {
     **dict.fromkeys("Judge Panel Protocol ReferenceJudge".split(), "sftkit.judging"),
     **dict.fromkeys("Estimate Report agreement win_rate".split(), "sftkit.report"),
     **dict.fromkeys(
-        "ComparisonGrid DatasetView JudgePanel LaunchForm LossCurves RunMonitor RunsTable TokenLens set_language".split(),
+        "ComparisonGrid DatasetView EvalSetForm JudgePanel LaunchForm LossCurves ReportView RunMonitor RunsTable TokenLens set_language".split(),
         "sftkit.widgets",
     ),
 }
@@ -113,9 +113,11 @@ if TYPE_CHECKING:  # for editors: the same names, statically
     from sftkit.runs.replay import Replay as Replay
     from sftkit.widgets import ComparisonGrid as ComparisonGrid
     from sftkit.widgets import DatasetView as DatasetView
+    from sftkit.widgets import EvalSetForm as EvalSetForm
     from sftkit.widgets import JudgePanel as JudgePanel
     from sftkit.widgets import LaunchForm as LaunchForm
     from sftkit.widgets import LossCurves as LossCurves
+    from sftkit.widgets import ReportView as ReportView
     from sftkit.widgets import RunMonitor as RunMonitor
     from sftkit.widgets import RunsTable as RunsTable
     from sftkit.widgets import TokenLens as TokenLens

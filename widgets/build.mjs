@@ -4,7 +4,7 @@ import { build } from "esbuild";
 import { dirname, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 
-const WIDGETS = ["curves", "dataset", "grid", "lens", "rate", "runs"];
+const WIDGETS = ["curves", "dataset", "grid", "lens", "rate", "report", "runs"];
 const PARTS = ["grid_code", "grid_math"]; // fetched by the grid when an answer needs them
 const here = dirname(fileURLToPath(import.meta.url));
 

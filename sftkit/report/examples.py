@@ -10,6 +10,7 @@ import pandas as pd
 
 from sftkit.generation.table import prompt_text
 from sftkit.ratings.rating import CANARY
+from sftkit.report import words
 from sftkit.report.shown import Where
 from sftkit.report.shown_models import dimension
 from sftkit.report.tables import HUMANS
@@ -53,15 +54,16 @@ def find(report: Any, where: Where, limit: int = 3) -> list[Example]:
 
 def title_of(where: Where) -> str:
     """What the examples are of."""
+    rater = words.describe(where.rater)
     if where.kind in ("flips", "unscored", "canaries"):
-        return {"flips": say("Verdicts of {rater} that turned with the order", rater=where.rater), "unscored": say("Judgements of {rater} that failed", rater=where.rater), "canaries": say("Answers that must not win, before {rater}", rater=where.rater)}[where.kind]  # fmt: skip
+        return {"flips": say("Verdicts of {rater} that turned with the order", rater=rater), "unscored": say("Judgements of {rater} that failed", rater=rater), "canaries": say("Answers that must not win, before {rater}", rater=rater)}[where.kind]  # fmt: skip
     if where.kind == "apart":
-        return say("Where {rater} and {other} disagree", rater=where.rater, other=where.against)
+        return say("Where {rater} and {other} disagree", rater=rater, other=words.describe(where.against))
     if where.kind == "scores":
-        return say("{model}, {dimension}: lowest and highest scores of {rater}", model=where.model, dimension=dimension(where.dimension), rater=where.rater)  # fmt: skip
+        return say("{model}, {dimension}: lowest and highest scores of {rater}", model=where.model, dimension=dimension(where.dimension), rater=rater)  # fmt: skip
     pair = say("{model} against {baseline}", model=where.model, baseline=where.against) if where.against else where.model  # fmt: skip
     task = say(", task {task}", task=where.task) if where.task else ""
-    return say("{pair}{task}, by {rater}", pair=pair or say("All models"), task=task, rater=where.rater)
+    return say("{pair}{task}, by {rater}", pair=pair or say("All models"), task=task, rater=rater)
 
 
 def _spread(rows: pd.DataFrame, limit: int) -> pd.DataFrame:

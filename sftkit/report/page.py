@@ -60,6 +60,11 @@ def examples_html(title: str, found: list[Example], lang: str) -> str:
     return template("sections.html.jinja").module.examples(title, found, Words(lang))
 
 
+def head_html(report: Any, lang: str) -> str:
+    """Alarms, headline and facts alone, for the widget."""
+    return template("sections.html.jinja").module.head(*_head(report), Words(lang))
+
+
 class Words:
     """Says the page's own sentences in a language; what was never said by `say` stays as it is."""
 
@@ -108,10 +113,10 @@ class Places:
         return next((where for where, known in self.all.items() if known == name), None)
 
 
-def headline(report: Any) -> tuple[str, list[str]]:
-    """The first sentence, and the others."""
+def _head(report: Any) -> tuple[list[str], str, list[str], str]:
+    """Alarms, the first sentence, the others, and what they rest on."""
     lines = report.headlines
-    return lines[0], lines[1:]
+    return report.alarms, lines[0], lines[1:], facts(report) if len(report.votes) else ""
 
 
 def facts(report: Any) -> str:
@@ -143,13 +148,13 @@ def _content(report: Any, lang: str) -> dict[str, Any]:
     places = Places(set(examples))
     for where in examples:
         places(where)
-    first, others = headline(report)
+    alarms, first, others, rests = _head(report)
     return {
         "title": title(report),
-        "alarms": report.alarms,
+        "alarms": alarms,
         "headline": first,
         "others": others,
-        "facts": facts(report) if len(report.votes) else "",
+        "facts": rests,
         "parts": parts,
         "examples": [(places(where), title_of(where), found) for where, found in examples.items()],
         "places": places,

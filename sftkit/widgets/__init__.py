@@ -8,9 +8,11 @@ from typing import Any
 _HOME = {
     "ComparisonGrid": "grid",
     "DatasetView": "dataset_view",
+    "EvalSetForm": "eval_set_form",
     "JudgePanel": "judge_panel",
     "LaunchForm": "launch_form",
     "LossCurves": "loss_curves",
+    "ReportView": "report_view",
     "RunMonitor": "run_monitor",
     "RunsTable": "runs_table",
     "TokenLens": "token_lens",
