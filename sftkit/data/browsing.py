@@ -16,12 +16,14 @@ from typing import Any
 
 from sftkit.config import SFTConfig
 from sftkit.data import line_index
-from sftkit.data.patched import patched, taken
+from sftkit.data.patched import kept, patched, taken
 from sftkit.data.reading import named_sources, open_source, told_by, where_rows_are, with_rows
 from sftkit.data.shaping import Columns, Example, find_all_columns, first_row, to_example, used
 from sftkit.data.text_files import Row
 from sftkit.errors import DataError
 from sftkit.wording import say
+
+SOUGHT = 100  # rows among which one that can be read tells the columns
 
 
 def at_home(config: SFTConfig, root: Path) -> SFTConfig:
@@ -58,7 +60,7 @@ class Drawn:
         opened = [(opener or open_lazily)(located(name, root), wanted) for name in names]
         numbers = used(config, split, opened)
         self.sources = [
-            Opened(name, rows, chosen, first_row(rows))
+            Opened(name, rows, chosen, _first_readable(rows))
             for name, rows, chosen in zip(names, opened, numbers, strict=True)
         ]
         self._ends = list(accumulate(len(source.numbers) for source in self.sources))
@@ -112,6 +114,11 @@ class Drawn:
         quick = getattr(source.rows, "may_hold", None)
         return quick is None or quick(source.numbers[inside], wanted)
 
+    @property
+    def columns(self) -> dict[str, Columns | DataError]:
+        """For each source its columns, as far as they are known, or why they cannot be told."""
+        return self._columns
+
     def _inside(self, number: int) -> tuple[Opened, int]:
         if not 0 <= number < len(self):
             raise DataError(
@@ -160,3 +167,13 @@ def open_lazily(source: str, wanted: str | None, *, as_is: bool = False) -> Any:
     path = where_rows_are(source, wanted)
     rows = with_rows(line_index.jsonl(path), source)
     return rows if as_is else with_rows(patched(rows, path), source)
+
+
+def _first_readable(rows: Any) -> Row:
+    """As `first_row`, past rows that cannot be read: each is told when it is asked for. Raises `DataError` where none of the
+    first can."""
+    for number in kept(rows)[:SOUGHT]:
+        [row] = taken(rows, [number])
+        if not isinstance(row, DataError):
+            return dict.fromkeys(rows.columns) | row
+    return first_row(rows)

@@ -155,6 +155,25 @@ def test_any_form_of_data_gives_the_same_counts(file, found, tmp_path):
         sk.profile(tmp_path / "absent.jsonl")
 
 
+def test_columns_that_are_not_there_are_no_fault_of_the_rows(tmp_path):
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"question": "q", "answer": "a"}\n' * 3)
+    with pytest.raises(DataError, match="no column 'prompt'"):
+        sk.profile(path, progress=False, cache=False)
+    found = sk.profile(path, progress=False, cache=False, input_key="question", output_key="answer")
+    assert found.rows == found.trained == 3 and found.exact_duplicates == 2
+
+
+def test_a_broken_first_row_is_counted_like_any_other(tmp_path):
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"prompt": "cut sh\n' + '{"prompt": "q", "response": "a"}\n' * 3)
+    found = sk.profile(path, progress=False, cache=False)
+    assert found.rows_of("unreadable").row.tolist() == [1] and found.trained == 3
+    path.write_text('{"prompt": "cut sh\n' * 3)
+    with pytest.raises(DataError, match="row 1: is not JSON"):
+        sk.profile(path, progress=False, cache=False)
+
+
 def test_a_patch_is_honoured(tmp_path):
     path = tmp_path / "rows.jsonl"
     path.write_text("".join(json.dumps({"prompt": f"p{n}", "response": f"r{n}"}) + "\n" for n in range(5)))

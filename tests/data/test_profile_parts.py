@@ -126,12 +126,33 @@ def test_near_duplicates_in_a_crowd():
     for step in range(40):
         chain.append(changed(chain[-1], [step]))
     texts = [" ".join(text) for text in base + near + far + chain[1:]]
-    found = NearDuplicates()
+    found = NearDuplicates(0.8)
     for at in range(0, len(texts), 300):
         found.add(texts[at : at + 300])
-    first = found.clusters(0.8)
+    first = found.clusters()
     assert first[:2000].tolist() == list(range(2000))
     assert first[2000:2150].tolist() == list(range(150))
     assert first[2150:2300].tolist() == list(range(2150, 2300))
     assert (first[2300:] == 500).all()
-    assert (found.clusters(0.8, skip=np.arange(len(texts)) >= 2000) == np.arange(len(texts))).all()
+    assert (found.clusters(skip=np.arange(len(texts)) >= 2000) == np.arange(len(texts))).all()
+
+
+@pytest.mark.parametrize("threshold", [0.5, 0.65, 0.9, 1.0])
+def test_pairs_at_any_threshold_are_found(threshold):
+    """Pairs a little above the threshold are found, pairs well below it are not."""
+    rng = random.Random(5)
+    vocabulary = [f"w{number}" for number in range(3000)]
+
+    def pair(wanted: float) -> list[str]:
+        one = [rng.choice(vocabulary) for _ in range(400)]
+        kept = round(
+            400 * 2 * wanted / (1 + wanted)
+        )  # a common beginning: of so many pairs in 2 * 400 - kept
+        return [" ".join(one), " ".join(one[:kept] + [rng.choice(vocabulary) for _ in range(400 - kept)])]
+
+    for wanted, least, most in ((min(1.0, threshold + 0.12), 99, 100), (threshold - 0.15, 0, 1)):
+        found = NearDuplicates(threshold)
+        for _ in range(100):
+            found.add(pair(wanted))
+        first = found.clusters()
+        assert least <= (first[1::2] == first[::2]).sum() <= most

@@ -1,8 +1,8 @@
 """Rows that are nearly the same: MinHash signatures (Broder 1997) of pairs of words, found by LSH banding.
 
-    near = NearDuplicates()
+    near = NearDuplicates(0.8)
     near.add(texts)              # in pieces, as they stream by
-    near.clusters(0.8)           # for each text the number of the first one that it is like
+    near.clusters()              # for each text the number of the first one that it is like
 
 Two texts are near when at least 0.8 of the pairs of words that either has are in both (Jaccard); a letter of Chinese or
 Japanese is a word. The signatures are `datasketch`'s. Its LSH index takes some 2 kB a row in Python objects, so the bands are
@@ -20,10 +20,7 @@ import numpy as np
 
 HASHES = 126  # the share of equal ones estimates the Jaccard similarity to within 0.036 (one standard error at 0.8)
 SCHEME = "affine32"  # 32-bit hashes
-BANDS, IN_BAND = (
-    21,
-    6,
-)  # two texts share a band with probability 1 - (1 - s^6)^21: 0.998 at s = 0.8, 0.28 at 0.5
+RECALL = 0.99  # of the pairs at the threshold, at least so many share a band and so are compared
 SAMPLE = 20_000  # characters of a text that are looked at
 PIECE = 100_000  # pairs compared at a time
 
@@ -65,7 +62,9 @@ def signature(text: str) -> np.ndarray:
 class NearDuplicates:
     """Signatures of texts, and which of them are near each other."""
 
-    def __init__(self) -> None:
+    def __init__(self, threshold: float = 0.8) -> None:
+        """threshold: the similarity, over 0 up to 1, from which on two texts are near."""
+        self.threshold, self._in_band = threshold, in_band(threshold)
         self._signatures: list[np.ndarray] = []  # their lower 16 bits: enough to compare by
         self._bands: list[np.ndarray] = []
 
@@ -74,12 +73,12 @@ class NearDuplicates:
         if texts:
             whole = np.stack([signature(text) for text in texts])
             self._signatures.append(whole.astype(np.uint16))
-            self._bands.append(_band_keys(whole))
+            self._bands.append(_band_keys(whole, self._in_band))
 
-    def clusters(self, threshold: float = 0.8, skip: np.ndarray | None = None) -> np.ndarray:
+    def clusters(self, skip: np.ndarray | None = None) -> np.ndarray:
         """For each text the number of the first text of its cluster: itself where it is like none before it.
 
-        A cluster is what hangs together by pairs of at least `threshold`. `skip`: True for texts that are left alone.
+        A cluster is what hangs together by pairs of at least the threshold. `skip`: True for texts that are left alone.
         """
         count = sum(map(len, self._signatures))
         labels = np.arange(count)
@@ -87,11 +86,11 @@ class NearDuplicates:
             return labels
         compared, bands = np.concatenate(self._signatures), np.concatenate(self._bands)
         alive = np.arange(count) if skip is None else np.flatnonzero(~skip)
-        for band in range(BANDS):
+        for band in range(bands.shape[1]):
             for first, second in _candidates(bands[:, band], alive):
                 apart = labels[first] != labels[second]
                 first, second = first[apart], second[apart]
-                alike = (compared[first] == compared[second]).mean(axis=1) >= threshold
+                alike = (compared[first] == compared[second]).mean(axis=1) >= self.threshold
                 labels = _joined(labels, first[alike], second[alike])
         return labels
 
@@ -126,11 +125,19 @@ def _joined(labels: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.nda
     return least[parts]
 
 
-def _band_keys(whole: np.ndarray) -> np.ndarray:
-    """A key [texts, BANDS] uint32 for each band of the signatures."""
-    bands = whole.reshape(len(whole), BANDS, IN_BAND).astype(np.uint64)
+def in_band(threshold: float) -> int:
+    """How many hashes make a band, as many as RECALL allows. Two texts of similarity s share one of the HASHES // n bands of
+    n hashes with probability 1 - (1 - s^n)^(HASHES // n): for n = 6, 0.998 at s = 0.8 and 0.28 at 0.5."""
+    fits = (n for n in range(20, 1, -1) if 1 - (1 - threshold**n) ** (HASHES // n) >= RECALL)
+    return next(fits, 1)
+
+
+def _band_keys(whole: np.ndarray, size: int) -> np.ndarray:
+    """A key [texts, bands] uint32 for each band of `size` hashes of the signatures."""
+    count = HASHES // size
+    bands = whole[:, : count * size].reshape(len(whole), count, size).astype(np.uint64)
     keys = np.zeros(bands.shape[:2], np.uint64)
-    for place in range(IN_BAND):
+    for place in range(size):
         keys = (keys ^ bands[:, :, place]) * np.uint64(_MIX[2])
         keys ^= keys >> np.uint64(32)
     return keys.astype(np.uint32)

@@ -15,7 +15,7 @@ import re
 from functools import cache
 
 UNKNOWN = "unknown"
-SAMPLE = 2_000  # characters that are looked at
+SAMPLE = 1_000  # characters that are looked at
 
 # Script -> language: those whose script is theirs, or nearly so.
 _SCRIPTS = {

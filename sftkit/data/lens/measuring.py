@@ -68,13 +68,13 @@ class _Pass:
 def measure(drawn: Drawn, encoder: Encoder | None, max_len: int, near: float | None, tell: Callable[[int], None]) -> Measured:  # fmt: skip
     """Every row of `drawn`. `near`: from which similarity on two rows are near duplicates, None: not looked for;
     `tell` hears how many rows more are done."""
-    seen = _Pass(encoder, max_len, None if near is None else NearDuplicates())
+    seen = _Pass(encoder, max_len, None if near is None else NearDuplicates(near))
     for rows in _pieces(drawn):
         _take_up(seen, rows)
         tell(len(rows))
     numbers = {name: np.concatenate([np.zeros(0, kind), *seen.parts[name]]) for name, kind in NUMBERS.items()}
     columns = {**numbers, **{name: seen.parts[name] for name in TEXTS}}
-    columns["cluster"] = _repeats(columns, seen.near, near)
+    columns["cluster"] = _repeats(columns, seen.near)
     low, high = _bounds(columns)
     return Measured(columns, dict(seen.roles.most_common()), seen.trained_tokens, low, high)
 
@@ -199,7 +199,7 @@ def _encoded(encoder: Encoder, examples: list[Example | DataError], places: list
 # what rows are to each other
 
 
-def _repeats(columns: dict[str, Any], near: NearDuplicates | None, threshold: float | None) -> np.ndarray:
+def _repeats(columns: dict[str, Any], near: NearDuplicates | None) -> np.ndarray:
     """The column `cluster`; marks duplicates in `flags`."""
     flags = columns["flags"]
     count, here = len(flags), np.arange(len(flags))
@@ -207,7 +207,7 @@ def _repeats(columns: dict[str, Any], near: NearDuplicates | None, threshold: fl
     first = _firsts(columns.pop("content"), unreadable)
     exact = first != here
     asked = _firsts(columns.pop("asked"), unreadable | exact | (flags & BITS["empty_prompt"] > 0))
-    labels = here if near is None else near.clusters(threshold, skip=exact | unreadable)
+    labels = here if near is None else near.clusters(skip=exact | unreadable)
     flags[exact] |= BITS["exact_duplicate"]
     flags[labels != here] |= BITS["near_duplicate"]
     flags[(asked != here) & (labels == here)] |= BITS["conflict"]

@@ -45,21 +45,27 @@ def profile(
     progress: bool | Callable[[int, int], None] | None = None,
     split: str = "train",
     lang: str = "en",
+    **settings: Any,
 ) -> Profile:
     """Read every row of a data set as training would, and count what is in it.
 
     dataset: a path, a hub id, several of them, an SFTConfig, a DataFrame or a list of rows (dicts); a patch beside a file
     is applied. tokenizer: a model's folder or hub id; without it lengths are estimated (4 bytes of UTF-8 a token).
-    config: tells the columns and the chat template. near: whether near duplicates are looked for, or the similarity (0 to
+    config: tells the columns and the chat template; settings: any of SFTConfig's by name, such as input_key. near: whether near duplicates are looked for, or the similarity (0 to
     1) from which rows are. cache: whether a profile of the same content and settings is taken from the user's cache, and
     put there. progress: a bar by default; False for none, or called with rows done and all rows.
 
     Memory: about 0.5 kB a row for JSONL, Parquet and Arrow files; CSV, JSON arrays, gzip and rows in memory are held whole.
-    Raises `DataError` where a source cannot be read or the columns are not found; a single row that cannot is counted.
+    Raises `DataError` where a source cannot be read or the columns are not found; a single row of a JSONL file or a table that
+    cannot is counted.
     """
     opened = opening(dataset, config, split)
-    opened = _with_settings(opened, tokenizer, max_len)
+    given = {"pretrain": tokenizer and str(tokenizer), "max_len": max_len}
+    settings |= {name: value for name, value in given.items() if value is not None}
+    opened = Opening(opened.config.with_(**settings), opened.split, opened.rows)
     threshold = None if near is False else NEAR if near is True else float(near)
+    if threshold is not None and not 0 < threshold <= 1:
+        raise DataError(say("near is a similarity, over 0 up to 1; this is {near}.", near=threshold))
     key = profile_cache.key(opened, threshold) if cache and opened.in_files else None
     found = profile_cache.load(key) if key else None
     if found is None:
@@ -68,12 +74,6 @@ def profile(
             profile_cache.save(key, *found)
     table, facts = found
     return Profile(opened, table, facts, lang)
-
-
-def _with_settings(opened: Opening, tokenizer: str | Path | None, max_len: int | None) -> Opening:
-    changes: dict[str, Any] = {} if tokenizer is None else {"pretrain": str(tokenizer)}
-    changes |= {} if max_len is None else {"max_len": max_len}
-    return Opening(opened.config.with_(**changes), opened.split, opened.rows) if changes else opened
 
 
 def _measured(opened: Opening, near: float | None, progress: Any) -> tuple[pa.Table, dict[str, Any]]:
@@ -85,6 +85,9 @@ def _measured(opened: Opening, near: float | None, progress: Any) -> tuple[pa.Ta
 
     told = None if opened.config.pretrain == NO_MODEL else encoder(opened.config)
     drawn = opened.drawn()
+    for columns in drawn.columns.values():
+        if isinstance(columns, DataError):  # no fault of a row
+            raise columns
     with _Progress(len(drawn), progress) as tell:
         found = measure(drawn, told, opened.config.max_len, near, tell)
     columns = {name: pa.array(values) for name, values in found.columns.items() if name not in TEXTS}
