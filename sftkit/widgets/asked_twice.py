@@ -19,7 +19,8 @@ GIVEN_UP = 20.0  # seconds after which a question that nobody answers is withdra
 class AskedTwice(HBox):
     """`words` on the button; pressed, it says `sure` and shows `question()` beside; pressed again it calls `action()`.
 
-    The same button asks and acts, so that the keyboard's focus stays where it is. `.disabled` as of a button.
+    The same button asks and acts, so that the keyboard's focus stays where it is. `.disabled` as of a button. needed:
+    where it returns False, the first press acts.
     """
 
     def __init__(
@@ -31,8 +32,10 @@ class AskedTwice(HBox):
         *,
         icon: str = "",
         lang: str | None = None,
+        needed: Callable[[], bool] | None = None,
     ):
         self._words, self._sure, self._question, self._action = words, sure, question, action
+        self._needed = needed
         self.button = Button(description=words, icon=icon)
         self.button.on_click(self._pressed)
         self._asked = HTML()
@@ -65,7 +68,7 @@ class AskedTwice(HBox):
 
     def _pressed(self, _button: Any) -> None:
         if self._asked_at is None:
-            self._ask()
+            self._ask() if self._needed is None or self._needed() else self._action()
         elif time.monotonic() - self._asked_at >= TOO_SOON:
             self.withdraw()
             self._action()

@@ -138,8 +138,8 @@ class Figures:
             counts = {one["source"]: one["used"] for one in self._profile.facts["sources"]}
         if not counts or (len(counts) == 1 and (name == "source" or "" in counts)):
             return None
-        words = {"": self._("no_task"), UNKNOWN: self._("unknown")}
-        shares = [self._share(f"{name}:{value}", value if name == "source" else words.get(value, value), count) for value, count in list(counts.items())[:SHARES]]  # fmt: skip
+        words = {"task": {"": self._("no_task")}, "language": {UNKNOWN: self._("unknown")}}.get(name, {})
+        shares = [self._share(f"{name}:{value}", words.get(value, value), count) for value, count in list(counts.items())[:SHARES]]  # fmt: skip
         hidden = len(counts) - len(shares)
         return {"name": self._(f"table.{name}"), "about": self._("hidden", n=f"{hidden:,}") if hidden else "", "shares": shares}  # fmt: skip
 

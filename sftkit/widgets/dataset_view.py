@@ -74,7 +74,7 @@ class DatasetView(anywidget.AnyWidget):
     def __init__(
         self, dataset: Any, tokenizer: Any = None, *, split: str = "train", profile: bool = True, lang: str | None = None
     ):  # fmt: skip
-        self.config, self.split, self._lang = _settings(dataset, tokenizer), split, lang
+        self.config, self.split, self._lang = settings_of(dataset, tokenizer), split, lang
         self.rows = DatasetRows(self.config, split)
         self.profile: Any = None
         self.selected: list[tuple[str, int]] = []
@@ -309,7 +309,7 @@ _ANSWERS: dict[str, Callable[[DatasetView, dict[str, Any]], dict[str, Any]]] = {
 }
 
 
-def _settings(dataset: Any, tokenizer: Any) -> SFTConfig:
+def settings_of(dataset: Any, tokenizer: Any) -> SFTConfig:
     """The settings given, or those that read a data set with whatever columns it has."""
     if isinstance(dataset, SFTConfig):
         return dataset if tokenizer is None else dataset.with_(pretrain=str(tokenizer))

@@ -5,10 +5,11 @@ from __future__ import annotations
 from html import escape
 from typing import Any
 
-from ipywidgets import HTML, Box, Checkbox, Dropdown, Text, VBox
+from ipywidgets import HTML, Checkbox, Dropdown, Text, VBox
 
 from sftkit.errors import Fault
 from sftkit.judging.protocol import Protocol
+from sftkit.widgets.form_row import Row
 from sftkit.widgets.judge_dimensions import DimensionsForm
 from sftkit.widgets.labels import label, table
 from sftkit.widgets.setting import as_text
@@ -20,24 +21,6 @@ GROUPS = {
     "help": ("reference", "questions", "chain_of_thought"),
     "send": ("temperature", "seed", "logprobs"),
 }
-
-
-class Row(Box):
-    """An input with its help beside it, and faults under that."""
-
-    def __init__(self, made: Any, words: str):
-        self.input, self._help = made, words
-        self._note = HTML()
-        super().__init__([made, self._note])
-        self.add_class("sft-row")
-        self.show([])
-
-    def show(self, faults: list[str], more: str = "") -> None:
-        notes = "".join(
-            f"<span class='sft-note sft-stop' role='alert'>{escape(words)}</span>" for words in faults
-        )
-        self._note.value = f"{notes}{more}<span class='sft-help'>{escape(self._help)}</span>"
-        (self.add_class if faults else self.remove_class)("sft-has-stop")
 
 
 class RulesForm(VBox):

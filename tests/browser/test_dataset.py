@@ -114,3 +114,36 @@ def test_from_a_count_to_its_rows_mended_and_left_out(notebook, page, lab, outsi
     expect(chinese.locator(".chip", has_text="完全重复")).to_contain_text("7")
     notebook.shot("dataset-zh", chinese)
     assert not page.watched.errors and not page.watched.left and not outside.asked
+
+
+FORM = 'form = sk.EvalSetForm("data/rows.jsonl", size=40)\nform'
+
+
+@pytest.mark.timeout(200)
+def test_an_eval_set_is_looked_at_and_made(notebook, page, lab, outside):
+    write(lab)
+    data, made = lab.folder / "data/rows.jsonl", lab.folder / "data/rows_eval.jsonl"
+    notebook.write("import sftkit as sk", FORM, path="form.ipynb")
+    notebook.run("import sftkit")
+    notebook.run(FORM)
+    form = notebook.area(FORM).locator(".sft-evalset")
+    form.get_by_role("button", name="Preview").click()
+    expect(form).to_contain_text("40 eval rows out of 610")
+    assert not made.exists()
+    notebook.shot("evalset", form)
+    form.get_by_role("button", name="Make").click()
+    expect(form).to_contain_text("40 rows written to data/rows_eval.jsonl")
+    assert len(read_rows(made)) == 40 and len(read_rows(data)) == 570
+    notebook.shot("evalset-made", form)
+
+    # Once more: now a file is in the way.
+    form.get_by_label("Seed").fill("7")
+    form.get_by_label("Seed").press("Tab")
+    form.get_by_role("button", name="Make").click()
+    expect(form.get_by_role("alert")).to_contain_text("data/rows_eval.jsonl is there already. Overwrite it?")
+    form.get_by_role("button", name="Cancel").click()
+    form.get_by_role("button", name="Take its rows back into training").click()
+    expect(form).to_contain_text("40 rows are trained again")
+    assert len(read_rows(data)) == 610
+    assert page.evaluate("() => window.hacked") is None
+    assert not page.watched.errors and not page.watched.left and not outside.asked
