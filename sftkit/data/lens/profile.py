@@ -51,13 +51,14 @@ def profile(
 
     dataset: a path, a hub id, several of them, an SFTConfig, a DataFrame or a list of rows (dicts); a patch beside a file
     is applied. tokenizer: a model's folder or hub id; without it lengths are estimated (4 bytes of UTF-8 a token).
-    config: tells the columns and the chat template; settings: any of SFTConfig's by name, such as input_key. near: whether near duplicates are looked for, or the similarity (0 to
-    1) from which rows are. cache: whether a profile of the same content and settings is taken from the user's cache, and
-    put there. progress: a bar by default; False for none, or called with rows done and all rows.
+    config: tells the columns and the chat template; settings: any of SFTConfig's by name, such as input_key.
+    near: whether near duplicates are looked for, or the similarity (0 to 1) from which rows are. cache: whether a profile
+    of the same content and settings is taken from the user's cache, and put there. progress: a bar by default; False for
+    none, or called with rows done and all rows.
 
-    Memory: about 0.5 kB a row for JSONL, Parquet and Arrow files; CSV, JSON arrays, gzip and rows in memory are held whole.
-    Raises `DataError` where a source cannot be read or the columns are not found; a single row of a JSONL file or a table that
-    cannot is counted.
+    Memory: about 0.5 kB a row of JSONL and Arrow files; beside it Parquet is held as a table, and CSV, JSON arrays, gzip
+    and rows in memory as rows (1.5 to 3 times the file). Raises `DataError` where a source cannot be read or the columns
+    are not found; a single row of a JSONL file or a table that cannot is counted.
     """
     opened = opening(dataset, config, split)
     given = {"pretrain": tokenizer and str(tokenizer), "max_len": max_len}
