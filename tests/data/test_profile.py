@@ -263,3 +263,20 @@ def test_chinese_and_english_of_the_project_are_told_apart(tmp_path):
     assert found.count("mojibake") == found.count("echo") == found.count("boilerplate") == 0
     english = sk.profile([row for row in rows if row["lang"] == "en"], near=False, progress=False)
     assert english.languages["en"] > 0.9 * english.rows and set(english.languages) == {"en", "unknown"}
+
+
+def test_a_data_set_of_the_hub(monkeypatch):
+    import pyarrow as pa
+
+    from sftkit.data.tables import RowTable
+
+    rows = [{"prompt": "p", "response": f"r{n // 2}"} for n in range(6)]
+    monkeypatch.setattr("sftkit.data.reading.hub_table", lambda source, wanted: RowTable(pa.Table.from_pylist(rows)))  # fmt: skip
+    found = sk.profile("some-owner/some-set", progress=False)
+    assert found.rows == 6 and found.exact_duplicates == 3 and found.count("conflict") == 2
+    assert found.rows_of("exact_duplicate").repeats.tolist() == [f"some-owner/some-set, row {n}" for n in (1, 3, 5)]  # fmt: skip
+
+
+def test_a_bar_shows_how_far_it_is(file, capsys):
+    sk.profile(file, progress=True, cache=False, near=False)
+    assert "profile: 100%" in capsys.readouterr().err
