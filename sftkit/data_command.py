@@ -94,7 +94,7 @@ def eval_set(
         return console.print(f"{give_back(dataset):,} rows are trained again", soft_wrap=True)
     config = _columns(dataset, input_key, output_key, task_key)
     rows = read(dataset, config=config, whole=True, keep=True)
-    guessing = {"embed": _embedder(embed_model, embed_url, api_key_env), "label": _labeller(judge, judge_url, api_key_env)}  # fmt: skip
+    guessing = {"embed": _embedder(embed_model, embed_url, api_key_env), "label": _labeller(judge, judge_url, api_key_env, rules)}  # fmt: skip
     _agreed(rows, guessing, sure)
     wanted = int(size) if size >= 1 else size
     kinds = [name.strip() for name in by.split(",") if name.strip()]
@@ -181,10 +181,11 @@ def _embedder(model: str, url: str, key_env: str) -> Any:
     return Embedder(model, url or None, key_env) if model else None
 
 
-def _labeller(model: str, url: str, key_env: str) -> Any:
+def _labeller(model: str, url: str, key_env: str, rules: Path | None) -> Any:
+    from sftkit.data.lens.tasks import task_names
     from sftkit.judging.task_labels import TaskLabels
 
-    return TaskLabels(model, url or None, api_key_env=key_env) if model else None
+    return TaskLabels(model, task_names(rules), url or None, api_key_env=key_env) if model else None
 
 
 def _agreed(rows: Any, guessing: dict[str, Any], sure: bool) -> None:

@@ -1,6 +1,6 @@
 """A judge that names the task types of prompts, where the data name none.
 
-    label = TaskLabels("gpt-4.1-mini")
+    label = TaskLabels("gpt-4.1-mini", ["code", "math", "writing", "other"])
     print(label.estimate(prompts))                        # calls, tokens, dollars, before the first one
     made = sk.make_eval_set("data/train.jsonl", 200, label=label)
 
@@ -19,13 +19,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sftkit.data.lens.tasks import OTHER, RULES
 from sftkit.errors import JudgeError
 from sftkit.judging.apart import run_apart
 from sftkit.judging.endpoint import NO_KEY, TRY_AGAIN, Endpoint, Failure
 from sftkit.judging.money import price_of
 
-TASKS = (*(task for _, task in RULES), OTHER)
 UNLABELLED = "unlabelled"
 BATCH = 10  # prompts a call
 CUT = 1500  # characters of a prompt that are sent
@@ -64,8 +62,8 @@ class TaskLabels:
     """`label=` of `make_eval_set` and `match`. tasks: the names to choose from; max_concurrency: calls at once."""
 
     model: str
+    tasks: Sequence[str]
     base_url: str | None = None
-    tasks: Sequence[str] = TASKS
     api_key_env: str = "OPENAI_API_KEY"
     max_concurrency: int = 8
     timeout: float = 60.0

@@ -218,7 +218,7 @@ def _made(drawing: Drawing, chosen: list[int], tasks: list[str], guessed: str) -
         bands=[drawing.bands[number] for number in chosen],
         strata=table,
         wanted=drawing.wanted,
-        notes=_notes(drawing, table, guessed),
+        notes=_notes(drawing, table),
         guessed=guessed,
     )
 
@@ -235,7 +235,7 @@ def _strata(drawing: Drawing, chosen: list[int]) -> pd.DataFrame:
     return pd.DataFrame(lines, columns=["stratum", "band", "rows", "unlike", "wanted", "taken", "left"])
 
 
-def _notes(drawing: Drawing, table: pd.DataFrame, guessed: str) -> list[str]:
+def _notes(drawing: Drawing, table: pd.DataFrame) -> list[str]:
     """What could not be met, and what else should be known."""
     notes = []
     per_group = table.groupby("stratum", sort=False)[["rows", "unlike", "wanted", "taken"]].sum()
@@ -247,8 +247,6 @@ def _notes(drawing: Drawing, table: pd.DataFrame, guessed: str) -> list[str]:
     total = int(table["taken"].sum())
     if total < drawing.wanted.size:
         notes.append(say("{n:,} rows of the {size:,} asked for could be taken.", n=total, size=drawing.wanted.size))  # fmt: skip
-    if guessed:
-        notes.append(say("Task types are {how}, not given by the data.", how=guessed))
     if drawing.rows.unusable:
         notes.append(say("{n:,} rows cannot be read and were passed over.", n=len(drawing.rows.unusable)))
     return notes

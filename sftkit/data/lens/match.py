@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 THIN = 10  # rows of a task type: with fewer, a rate of 50 % may as well be 20 or 80
 LITTLE, ABOVE = 0.1, 0.05  # a distance that is more than chance and yet small, by itself or beyond chance
 FEW = 0.3  # where chance alone makes so much, nothing can be told
-VOCABULARY = 2000  # commonest words that are compared
+VOCABULARY = 500  # commonest words that are compared
 LOOKED_AT = 20_000  # training rows whose words and languages are looked at, and that chance draws from; drawn with the seed
 SEED = 42
 

@@ -36,13 +36,13 @@ RULES: tuple[tuple[str, str], ...] = (
     (r"\btranslat(?:e|ion)\b|翻译|译成|译为", "translation"),
     (r"```|\b(?:python|javascript|typescript|java|c\+\+|sql|html|css|regex|bash|algorithm|unit test)\b|\b(?:a|the|this) (?:function|script|program|code)\b|代码|编程|写一个函数|程序", "code"),
     (r"\bsummar(?:y|i[sz]e)|\btl;?dr\b|\bcondense|in (?:a few|two|three|one) sentences?\b|总结|概括|摘要|归纳", "summarization"),
-    (r"\bclassif|\bcategori[sz]e|\bsentiment|true or false|\bidentify (?:which|if|whether)|\bwhich (?:of|one|is|are) .{0,60}\bor\b|\blabel (?:the|each)|分类|归类|判断(?:下列|以下|是否)|情感", "classification"),
+    (r"\bclassif|\bcategori[sz]e|\bsentiment|true or false|\btell me (?:whether|if|which)\b|\b(?:whether|if|which) (?:each|these|the following)\b|\b(?:identify|determine|select|assign|rank|detect) (?:the|if|whether|which|a|an|these)\b|\bwhich (?:of|one|is|are) .{0,60}\bor\b|\blabel (?:the|each)|分类|归类|判断(?:下列|以下|是否)|情感", "classification"),
     (r"\bextract\b|\bfrom (?:the|this) (?:text|passage|paragraph|article)|\b(?:mentioned|listed) in\b|提取|抽取|找出", "extraction"),
-    (r"\b(?:rewrite|rephrase|paraphrase|proofread|reword)\b|\b(?:edit|correct|fix|convert|change|transform) (?:the|this|these|it)\b|改写|润色|改成|纠正|修改", "rewriting"),
+    (r"\b(?:rewrite|rephrase|paraphrase|proofread|reword)\b|\b(?:edit|correct|fix|convert|change|transform|adjust|replace|insert|combine|arrange|rearrange|sort|add|remove|reverse) (?:the|this|these|it|two)\b|\bsay (?:it|this)\b|改写|换(?:一种|个)说法|变成|润色|改成|纠正|修改", "rewriting"),
     (r"\bcalculate|\bcompute\b|\bsolve\b|\bequation|\bhow (?:many|much)\b|\d\s*[-+*/×÷=]\s*\d|\bsum of\b|计算|方程|求解|等于", "math"),
-    (r"\b(?:poem|haiku|story|song|lyrics|limerick|joke|slogan|essay|dialogue|tweet|screenplay)\b|\b(?:write|compose|draft) (?:an?|the|me)\b|写一?(?:首|篇|封|段|个)|故事|作文|诗", "creative writing"),
-    (r"\bbrainstorm|\bcome up with\b|\bideas?\b|\bsuggest|\brecommend|\btips\b|^(?:list|name|give)\b|列举|列出|推荐|建议|点子", "brainstorming"),
-    (r"\b(?:explain|describe|discuss|compare|define|elaborate|what is meant)\b|解释|描述|说明|比较|介绍", "explanation"),
+    (r"\bbrainstorm|\bcome up with\b|\bideas?\b|\bsuggest|\brecommend|\btips\b|^(?:list|name|give)\b|\blist of\b|^(?:generate|identify|write|provide|suggest|create) (?:two|three|four|five|six|ten|some|several|\d+)\b|列举|列出|推荐|建议|点子", "brainstorming"),
+    (r"\b(?:poem|haiku|story|song|lyrics|limerick|joke|slogan|essay|dialogue|tweet|screenplay)\b|\b(?:write|compose|draft|craft|invent) (?:an?|the|me|some)\b|^(?:generate|create|compose|construct|design|make|write|develop|devise|formulate)\b|写一?(?:首|篇|封|段|个)|故事|作文|诗", "creative writing"),
+    (r"\b(?:explain|describe|discuss|compare|define|elaborate|analy[sz]e|evaluate|outline|comment on|tell me|provide (?:an?|the))\b|解释|描述|说明|比较|介绍", "explanation"),
     (r"[?？]|^(?:what|who|whom|whose|when|where|why|which|how|is|are|was|were|do|does|did|can|could|should|will)\b|什么|为什么|怎么|如何|哪|谁|吗", "question answering"),
 )  # fmt: skip
 
@@ -86,6 +86,11 @@ def compiled(rules: Rules) -> list[tuple[re.Pattern[str], str]]:
         where = rules if isinstance(rules, (str, os.PathLike)) else None
         raise DataError(say("rules are pairs of regular expression and task type: {faults}", faults=words), file=where)  # fmt: skip
     return found
+
+
+def task_names(rules: Rules | None = None) -> list[str]:
+    """The task types that rules (None: those above) know, for a judge to choose from."""
+    return list(dict.fromkeys([*(task for _, task in compiled(RULES if rules is None else rules)), OTHER]))
 
 
 def _of_file(path: Path) -> list[tuple[str, str]]:
