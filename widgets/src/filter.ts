@@ -66,6 +66,17 @@ export class FilterBar {
     this.field.focus();
   }
 
+  /** Its button on the bar: opens it, and puts it away when it holds nothing. */
+  press(): void {
+    if (this.element.hidden || this.text) this.focus();
+    else this.rest();
+  }
+
+  /** Nobody types in it any more. */
+  rest(): void {
+    if (!this.text) this.element.hidden = true;
+  }
+
   clear(): void {
     void this.apply("");
   }

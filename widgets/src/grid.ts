@@ -125,7 +125,7 @@ export class Grid {
     });
     const names = ["unrated", "undo", "redo", "full", "dense", "filter", "judge", "card"] as const;
     const actions = Object.fromEntries(names.map((name) => [name, () => this.hands.run({ do: name })]));
-    this.bar = new Bar(state, label, actions as Record<(typeof names)[number], () => void>);
+    this.bar = new Bar(state, label, { ...(actions as Record<(typeof names)[number], () => void>), filter: () => this.filter.press() });
     this.filter = new FilterBar(label, (text) => kernel.ask({ kind: "filter", text }), (filter) => this.filtered(filter));
     this.outbox = new Outbox(
       setup.grid,
@@ -329,7 +329,7 @@ export class Grid {
   }
 
   private others({ all, states }: Told): void {
-    if (all) this.bar.others(all);
+    if (all) this.bar.others(all, states);
     if (this.state.refresh(states) && this.tableShown) this.list.render();
   }
 

@@ -14,7 +14,7 @@ export class Hands {
     this.grid.attention.alive();
     const target = event.target as HTMLElement;
     if (target.closest("textarea, input, select")) {
-      if (event.key === "Escape" || (event.key === "Enter" && (event.ctrlKey || event.metaKey))) this.leaveField();
+      if (event.key === "Escape" || (event.key === "Enter" && (event.ctrlKey || event.metaKey))) this.leaveField(target);
       return;
     }
     if ((event.key === "Enter" || event.key === " ") && target.closest("button, summary, a")) return; // it is pressed
@@ -86,8 +86,9 @@ export class Hands {
     else this.grid.shell.focus();
   }
 
-  private leaveField(): void {
+  private leaveField(field: HTMLElement): void {
     this.grid.outbox?.flush();
+    if (field.closest(".filter")) this.grid.filter.rest();
     this.grid.shell.focus();
   }
 }

@@ -4,7 +4,7 @@ import type { Look } from "./detail";
 import { h, type Label } from "./dom";
 import { CARD } from "./keys";
 import type { Progress } from "./protocol";
-import type { GridState } from "./state";
+import { ratedIn, type GridState } from "./state";
 
 export interface BarActions {
   unrated(): void;
@@ -24,7 +24,10 @@ export class Bar {
   readonly element: HTMLElement;
   private readonly meter = h("progress", { max: 1, value: 0 });
   private readonly count = h("span", { class: "count" });
-  private readonly all = h("details", { class: "raters", hidden: true });
+  private readonly allCount = h("summary");
+  private readonly allTable = h("table");
+  private readonly all = h("details", { class: "raters", hidden: true }, this.allCount, this.allTable);
+  private byOthers: { votes: number; needed: number } | null = null; // of the project, without this rater's own
   private readonly saving = h("span", { class: "saving", role: "status" });
   private readonly buttons: Record<keyof BarActions, HTMLButtonElement>;
 
@@ -59,6 +62,7 @@ export class Bar {
     this.meter.max = Math.max(total, 1);
     this.meter.value = rated;
     this.count.textContent = this.label("grid.count", { done: rated, total });
+    if (this.byOthers) this.allCount.textContent = this.label("grid.all_count", { votes: this.byOthers.votes + rated, needed: this.byOthers.needed });
     this.saving.className = `saving ${saving}`;
     const silent = (saving === "saved" && rated === 0) || (saving === "gone" && unsaved === 0);
     const text = silent ? "" : this.label(`grid.${saving}`, { n: unsaved });
@@ -70,14 +74,16 @@ export class Bar {
     this.press("filter", this.state.kept !== null);
   }
 
-  /** How far all raters of the project are. */
-  others({ votes, needed, raters }: Progress): void {
+  /** How far all raters of the project are, and this one, by `states`, at that moment: own votes since then count at once. */
+  others({ votes, needed, raters }: Progress, states: string): void {
     const { label } = this;
+    this.byOthers = { votes: votes - ratedIn(states), needed };
+    this.allCount.textContent = label("grid.all_count", { votes: this.byOthers.votes + this.state.rated, needed });
+    this.allCount.title = label("grid.raters");
     this.all.hidden = false;
     const head = h("tr", {}, ...["rater", "votes", "held", "seconds"].map((name) => h("th", { scope: "col" }, label(`grid.raters.${name}`))));
     const rows = raters.map((one) => h("tr", {}, h("th", { scope: "row" }, one.rater), ...[one.votes, one.leased, one.seconds ?? "–"].map((value) => h("td", {}, String(value)))));
-    const table = h("table", {}, h("thead", {}, head), h("tbody", {}, ...rows));
-    this.all.replaceChildren(h("summary", { title: label("grid.raters") }, label("grid.all_count", { votes, needed })), table);
+    this.allTable.replaceChildren(h("thead", {}, head), h("tbody", {}, ...rows));
   }
 
   private press(name: keyof BarActions, pressed: boolean): void {
@@ -87,10 +93,9 @@ export class Bar {
 
 /** ranks: whether more than two answers stand side by side. */
 export function keyCard(label: Label, ranks: boolean, close: () => void): HTMLElement {
-  const lines = CARD.filter(([, , where]) => where !== (ranks ? "pair" : "ranking")).flatMap(([keys, meaning]) => [
-    h("dt", {}, ...keys.map((key) => (key === "…" ? key : h("kbd", {}, key)))),
-    h("dd", {}, label(meaning)),
-  ]);
+  const lines = CARD.filter(([, , where]) => where !== (ranks ? "pair" : "ranking")).map(([keys, meaning]) =>
+    h("div", {}, h("dt", {}, ...keys.map((key) => (key === "…" ? key : h("kbd", {}, key)))), h("dd", {}, label(meaning))),
+  );
   return h(
     "div",
     { class: "veil", onclick: (event: MouseEvent) => event.target === event.currentTarget && close() },

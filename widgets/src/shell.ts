@@ -21,11 +21,12 @@ export class Shell {
       this.body,
       this.errors,
     );
-    // after a click with the mouse the keys are the grid's again: Enter must not press the same button once more
+    // after a click with the mouse the keys are the grid's again: Enter must not press the same button once more. Unless the
+    // button opened something to type or choose in: what is typed there must not be taken for votes
     this.root.addEventListener("click", (event) => {
       this.inSight();
       const button = event.detail > 0 && (event.target as Element).closest("button");
-      if (button && !button.closest(".skip, .reveal")) this.focus();
+      if (button && !document.activeElement?.closest("input, textarea, select, .skip, .reveal, .card")) this.focus();
     });
     element.append(this.root);
   }

@@ -48,7 +48,7 @@ export class GridState {
   }
 
   get rated(): number {
-    return this.count("a", "t", "b", "n", "r");
+    return ratedIn(this.states);
   }
 
   get current(): Comparison | undefined {
@@ -181,6 +181,11 @@ export function stateOf(opinion: Opinion, answers: number): State {
   if (opinion.verdict) return OF_VERDICT[opinion.verdict];
   if (answers > 2 && Object.keys(opinion.ranking).length >= answers) return "r";
   return same(opinion, NO_OPINION) ? "." : "o";
+}
+
+/** How many of these are rated: a skip is none. */
+export function ratedIn(states: Iterable<string>): number {
+  return [...states].filter((state) => "atbnr".includes(state)).length;
 }
 
 /** Whether it needs nothing more: a verdict, a whole ranking, or a skip. */

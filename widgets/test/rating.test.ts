@@ -4,7 +4,9 @@
 
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import widget from "../src/grid";
+import { allDone, Bar } from "../src/panels";
 import { NO_OPINION } from "../src/protocol";
+import { GridState } from "../src/state";
 import { browserParts, FakeKernel, settle } from "./fake";
 
 let page: HTMLElement;
@@ -290,4 +292,47 @@ test("a rubric without dimensions leaves the verdict, and digits do nothing", as
   await show(kernel);
   await press("ArrowDown", "5", "0", "a");
   expect(kernel.votes.map(({ opinion }) => opinion)).toEqual([{ ...NO_OPINION, verdict: "a" }]);
+});
+
+test("what a click opens to type or choose in keeps the keys: they are no votes", async () => {
+  const kernel = await show(new FakeKernel(3));
+  const click = async (one: HTMLElement) => {
+    one.focus();
+    one.dispatchEvent(new MouseEvent("click", { bubbles: true, detail: 1 }));
+    await settle();
+  };
+  await click(find(".do-filter"));
+  expect(document.activeElement).toBe(find(".expression"));
+  await click(find(".do-filter")); // nothing in it: it is put away again
+  expect([find(".filter").hidden, document.activeElement]).toEqual([true, root()]);
+  await press("/");
+  find(".expression").dispatchEvent(new KeyboardEvent("keydown", { key: "Escape", bubbles: true }));
+  expect([find(".filter").hidden, document.activeElement]).toEqual([true, root()]);
+  await click(find(".skip-button"));
+  expect(document.activeElement).toBe(find(".skip button"));
+  document.activeElement!.dispatchEvent(new KeyboardEvent("keydown", { key: "2", bubbles: true, cancelable: true }));
+  await settle();
+  expect(last(kernel)).toMatchObject({ verdict: "skipped", reason: "cannot_judge", scores: {} });
+  await click(find(".do-undo"));
+  expect(document.activeElement).toBe(root());
+});
+
+test("the end counts every kind of vote; the project's count goes on with one's own", () => {
+  const said = (key: string, values?: object) => `${key} ${JSON.stringify(values)}`;
+  const state = new GridState("abtnns.", []);
+  const nothing = () => {};
+  const actions = { unrated: nothing, undo: nothing, redo: nothing, full: nothing, dense: nothing, filter: nothing, judge: nothing, card: nothing };
+  const panel = allDone(state, said, false, { back: nothing, unfilter: nothing, reveal: async () => {} });
+  expect(panel.textContent).toContain('{"a":1,"tie":1,"b":1,"both_bad":2,"ranked":0,"skipped":1}');
+
+  const bar = new Bar(state, said, actions);
+  const told = () => bar.element.querySelector(".raters summary")!;
+  bar.others({ votes: 9, needed: 14, raters: [] }, "abt....");
+  const first = told();
+  expect(first.textContent).toContain('{"votes":11,"needed":14}'); // two more by this rater since then
+  state.set(6, { ...NO_OPINION, verdict: "a" });
+  bar.update({ view: "markdown", diff: ["a", "b"], reference: true, full: false, dense: false }, "saved", 0, null);
+  expect(told().textContent).toContain('{"votes":12,"needed":14}');
+  bar.others({ votes: 12, needed: 14, raters: [] }, "abtnnsa");
+  expect([told(), told().textContent!.includes('{"votes":12')]).toEqual([first, true]); // the same one: it may have the focus
 });
