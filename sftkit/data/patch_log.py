@@ -62,12 +62,13 @@ class Change:
 @dataclass(frozen=True)
 class Patch:
     """The changes in the patch file `path`, oldest first. `reverted`: id -> the line that took it back; `broken`: numbers
-    of the lines that say nothing (1 = the first), such as one that a crash has cut."""
+    of the lines that say nothing (1 = the first), such as one that a crash has cut; `stamp`: `stamp_of` it when read."""
 
     path: Path
     every: list[Change] = field(default_factory=list)
     reverted: dict[str, dict[str, Any]] = field(default_factory=dict)
     broken: list[int] = field(default_factory=list)
+    stamp: tuple[int, int] | None = None
 
     @property
     def changes(self) -> list[Change]:
@@ -91,9 +92,18 @@ def beside(place: Path) -> Path:
     return place.with_name(place.name + SUFFIX)
 
 
+def stamp_of(path: Path) -> tuple[int, int] | None:
+    """What changes when a patch file does; None where there is none."""
+    try:
+        about = path.stat()
+    except OSError:
+        return None
+    return about.st_mtime_ns, about.st_size
+
+
 def read(path: Path) -> Patch:
     """The patch file `path`; an empty patch where there is none."""
-    patch = Patch(path)
+    patch = Patch(path, stamp=stamp_of(path))
     try:
         lines = path.read_bytes().split(b"\n")
     except FileNotFoundError:

@@ -39,11 +39,24 @@ class Fit:
 
 @dataclass(frozen=True)
 class Patched:
-    """Rows of a source with `patch` applied. `fit` says where."""
+    """Rows of a source with `patch` applied. `fit` says where; `hashes`: those of rows (number -> hash) known so far."""
 
     rows: Any  # has columns, len() and take(numbers)
     patch: Patch
     fit: Fit
+    hashes: dict[int, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, rows: Any, patch: Patch, hashes: dict[int, str] | None = None) -> Patched:
+        """`rows` as they are in the file, with a patch, which may be empty."""
+        hashes = {} if hashes is None else hashes
+        return cls(rows, patch, fitted(rows, patch, hashes=hashes), hashes)
+
+    def now(self) -> Patched:
+        """The same with the patch as it stands now."""
+        if patch_log.stamp_of(self.patch.path) == self.patch.stamp:
+            return self
+        return Patched.of(self.rows, patch_log.read(self.patch.path), self.hashes)
 
     @property
     def columns(self) -> list[str]:
@@ -104,14 +117,16 @@ def kept(rows: Any) -> Sequence[int]:
     return [number for number in range(len(rows)) if number not in gone] if gone else range(len(rows))
 
 
-def fitted(rows: Any, patch: Patch, *, part: bool = False) -> Fit:
+def fitted(rows: Any, patch: Patch, *, part: bool = False, hashes: dict[int, str] | None = None) -> Fit:
     """Where the changes that stand belong. Rows are first looked for where they were; only when one is not there are all
-    rows hashed."""
+    rows hashed. hashes: those of rows that are known; they become more."""
     found, homeless = Fit(), {}
     by_row: dict[tuple[str, int | None], list[Change]] = {}
     for change in patch.changes:
         by_row.setdefault((change.hash, change.row), []).append(change)
-    here = dict(_hashes(rows, sorted({row - 1 for _, row in by_row if row is not None and row <= len(rows)})))
+    here = {} if hashes is None else hashes
+    named = {row - 1 for _, row in by_row if row is not None and row <= len(rows)}
+    here.update(_hashes(rows, sorted(named - here.keys())))
     for (wanted, row), changes in by_row.items():
         if row is not None and here.get(row - 1) == wanted:
             found.add(row - 1, changes)

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from sftkit.data import patch_log
 from sftkit.data.patch_log import Change, Field, Patch, row_hash
-from sftkit.data.patched import Patched, fitted, kept
+from sftkit.data.patched import Patched, kept
 from sftkit.data.reading import is_hub_source, open_source, where_rows_are
 from sftkit.errors import DataError
 from sftkit.wording import say
@@ -48,7 +48,7 @@ def edit(source: str | Path, row: int, field: Field | list[str | int], value: An
     """Change a cell of a row (1 = the first): a column, or the way into one. Returns the id of the change.
 
     by: who does it (None: the user of this machine). opened: the rows of the source where they are open already, as they
-    are in the file. Raises `DataError` for a row or a place in it that is not there.
+    are in the file or `Patched`. Raises `DataError` for a row or a place in it that is not there.
     """
     way = field if isinstance(field, str) else tuple(field)
     seen = _seen(source, wanted, opened)
@@ -111,9 +111,11 @@ def listing(source: str | Path, wanted: str | None = "train", *, opened: Any = N
     """
     import pandas as pd
 
-    if not load(source, wanted).every:
+    if opened is None and not load(source, wanted).every:
         return pd.DataFrame(columns=list(LISTED))
     seen = _seen(source, wanted, opened)
+    if not seen.patch.every:
+        return pd.DataFrame(columns=list(LISTED))
     patch, fit = seen.patch, seen.fit
     now = {change.id: number + 1 for number, changes in fit.by_row.items() for change in changes}
     states = {change.id: "moved" for change in fit.moved} | {change.id: "lost" for change in fit.lost} | dict.fromkeys(patch.reverted, "reverted")  # fmt: skip
@@ -129,9 +131,10 @@ def shown(field: Field) -> str:
 
 def _seen(source: str | Path, wanted: str | None, opened: Any) -> Patched:
     """The rows with the patch as it stands now, which may be empty."""
+    if isinstance(opened, Patched):
+        return opened.now()
     rows = open_source(source, wanted, as_is=True) if opened is None else opened
-    patch = load(source, wanted)
-    return Patched(rows, patch, fitted(rows, patch))
+    return Patched.of(rows, load(source, wanted))
 
 
 def _numbers(rows: int | Iterable[int]) -> list[int]:

@@ -124,7 +124,8 @@ TRAINS, HELD_OUT = ("train", "sft"), ("eval", "valid", "test", "dev")
 # Files beside the rows, under suffixes that rows have too.
 SIDECARS = re.compile(
     r"^[._].*|^(dataset_infos?|dataset_dict|state|metadata|meta|stats|statistics|config|schema|manifest|"
-    r"package|tokenizer.*|special_tokens_map|generation_config)\.json$|.*\.index\.json$|^cache-.*\.arrow$"
+    r"package|tokenizer.*|special_tokens_map|generation_config)\.json$|.*\.index\.json$|^cache-.*\.arrow$|"
+    r".*\.patch\.jsonl$|.*\.made\.json$"  # ours: changes of the rows, how an eval set was made
 )
 
 
@@ -167,7 +168,7 @@ def _instead(split: Split, name: str, other: str) -> str:
 
 
 def _is_data(path: Path) -> bool:
-    return path.suffix.lower() in READERS or is_saved(path)
+    return (path.suffix.lower() in READERS and not SIDECARS.match(path.name)) or is_saved(path)
 
 
 @check

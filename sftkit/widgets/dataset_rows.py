@@ -19,7 +19,7 @@ import numpy as np
 from sftkit.config import SFTConfig
 from sftkit.data import Columns, patch_log, patches
 from sftkit.data.browsing import open_lazily
-from sftkit.data.patched import Patched, fitted, taken
+from sftkit.data.patched import Patched, taken
 from sftkit.data.reading import named_sources
 from sftkit.data.shaping import find_all_columns, to_example
 from sftkit.data.turns import holds_turns
@@ -45,9 +45,8 @@ class Source:
         return self.begin + len(self.rows)
 
     def refresh(self) -> None:
-        """Read the patch anew."""
-        patch = patches.load(self.name, self.wanted)
-        self.rows = Patched(self.rows.rows, patch, fitted(self.rows.rows, patch))
+        """Read the patch anew, where it has changed."""
+        self.rows = self.rows.now()
 
 
 class DatasetRows:
@@ -60,7 +59,7 @@ class DatasetRows:
         self.sources: list[Source] = []
         for name in names:
             base = open_lazily(name, wanted, as_is=True)
-            rows = Patched(base, patch := patches.load(name, wanted), fitted(base, patch))
+            rows = Patched.of(base, patches.load(name, wanted))
             self.sources.append(Source(name, wanted, rows, len(self)))
         firsts = [dict.fromkeys(source.rows.columns) | source.rows.take([0])[0] for source in self.sources]
         self.columns = find_all_columns(config, names, firsts)

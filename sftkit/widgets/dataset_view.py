@@ -26,7 +26,7 @@ from sftkit.errors import DataError, SftkitError
 from sftkit.runs.check_data import proposed_mapping
 from sftkit.widgets.background import in_background
 from sftkit.widgets.dataset_figures import Figures
-from sftkit.widgets.dataset_rows import DatasetRows
+from sftkit.widgets.dataset_rows import DatasetRows, Source
 from sftkit.widgets.labels import label, table
 from sftkit.wording import say
 
@@ -82,7 +82,7 @@ class DatasetView(anywidget.AnyWidget):
         self._progress: dict[str, Any] | None = None  # of the profile that is being made
         self._failed, self._behind, self._wanted = "", False, profile
         self._looks: dict[int, Look] = {}
-        self._done: list[tuple[Callable[..., Any], str, str | None, list]] = []  # what undoes each action
+        self._done: list[list[tuple[Callable[..., Any], Source, list]]] = []  # what undoes each action
         words = {key: label(key, lang) for key in table() if key.startswith("dataset.")}
         super().__init__(_labels=words)
         self.on_msg(self._receive)
@@ -94,7 +94,7 @@ class DatasetView(anywidget.AnyWidget):
         """Every change made to the data set's rows, oldest first: `patches.listing` of all sources, with `source`."""
         import pandas as pd
 
-        lists = [patches.listing(one.name, one.wanted, opened=one.rows.rows).assign(source=one.name) for one in self.rows.sources]  # fmt: skip
+        lists = [patches.listing(one.name, one.wanted, opened=one.rows).assign(source=one.name) for one in self.rows.sources]  # fmt: skip
         there = [listed for listed in lists if len(listed)] or lists[:1]
         return pd.concat(there, ignore_index=True).sort_values("at", kind="stable", ignore_index=True)
 
@@ -161,6 +161,7 @@ class DatasetView(anywidget.AnyWidget):
 
     def _look(self, content: dict[str, Any]) -> dict[str, Any]:
         """Rows in the order and with the restriction asked for; with a text, as many as SLICE finds."""
+        self.rows.refresh()  # others may have changed rows too
         base = self._only(content.get("only") or "")
         if sort := content.get("sort"):
             base = base[self._order(sort, base)]
@@ -232,8 +233,8 @@ class DatasetView(anywidget.AnyWidget):
         number = int(content["number"])
         source = self.rows.source_of(number)
         way = content["way"][0] if len(content["way"]) == 1 else content["way"]
-        made = patches.edit(source.name, number - source.begin + 1, way, content["text"], wanted=source.wanted, opened=source.rows.rows)  # fmt: skip
-        return self._changed([(patches.revert, source.name, source.wanted, [made])])
+        made = patches.edit(source.name, number - source.begin + 1, way, content["text"], wanted=source.wanted, opened=source.rows)  # fmt: skip
+        return self._changed([(patches.revert, source, [made])])
 
     def _meant(self, content: dict[str, Any]) -> list[int]:
         """The numbers of rows named by themselves, or by their places in a look; without places, of all of it."""
@@ -250,18 +251,18 @@ class DatasetView(anywidget.AnyWidget):
             mine = [number - source.begin + 1 for number in numbers if source.begin <= number < source.stop]  # fmt: skip
             if not mine:
                 continue
-            about = {"wanted": source.wanted, "opened": source.rows.rows}
+            about = {"wanted": source.wanted, "opened": source.rows}
             out = {row for row in mine if row - 1 in source.rows.excluded}
             if content.get("back"):
                 patches.include(source.name, mine, **about)
-                undo.append((patches.exclude, source.name, source.wanted, sorted(out)))
+                undo.append((patches.exclude, source, sorted(out)))
             else:
                 patches.exclude(source.name, mine, reason=str(content.get("reason") or ""), **about)
-                undo.append((patches.include, source.name, source.wanted, sorted({*mine} - out)))
+                undo.append((patches.include, source, sorted({*mine} - out)))
         return self._changed(undo)
 
     def _changed(self, undo: Sequence[tuple]) -> dict[str, Any]:
-        if undo := [one for one in undo if one[3]]:
+        if undo := [one for one in undo if one[2]]:
             self._done.append(undo)
             self._behind = self.profile is not None
         self.rows.refresh()
@@ -269,8 +270,9 @@ class DatasetView(anywidget.AnyWidget):
 
     def _undo(self, content: dict[str, Any]) -> dict[str, Any]:
         """Take the last action of this view back."""
-        for way_back, source, wanted, what in self._done.pop() if self._done else ():
-            way_back(source, what, wanted=wanted)
+        for way_back, source, what in self._done.pop() if self._done else ():
+            opened = {} if way_back is patches.revert else {"opened": source.rows}
+            way_back(source.name, what, wanted=source.wanted, **opened)
         self.rows.refresh()
         return self._counts()
 
@@ -284,6 +286,7 @@ class DatasetView(anywidget.AnyWidget):
 
     def _listed(self, content: dict[str, Any]) -> dict[str, Any]:
         """The changes that stand, and those that do not fit, newest first."""
+        self.rows.refresh()
         listed = self.changes
         standing = listed[listed["state"] != "reverted"].iloc[::-1]
         lines = [_line(change, self.rows) for change in standing.head(CHANGES).to_dict("records")]

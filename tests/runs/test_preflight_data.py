@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from sftkit.config import SFTConfig
-from sftkit.data import read_examples
+from sftkit.data import patches, read_examples
 from sftkit.runs import Finding, look, preflight, sources
 from tests.runs.provoking import provokes
 from tests.runs.test_preflight import mended, one, settings, world, write
@@ -248,3 +248,27 @@ def test_a_file_that_describes_data_is_not_taken_for_the_rows(world):
 def test_packing_is_told_in_tokens(world):
     words = one("inform", "train_batch_size", "packed", packing=True, micro_train_batch_size=2).message
     assert words == "One optimizer step is 16 rows over 1 process, packed: at most 2 sequences of 256 tokens (512 tokens) at a time."  # fmt: skip
+
+
+@provokes("patches_fit", "nothing_lies_beside_the_rows")
+def test_a_patch_says_what_it_does_and_what_of_it_fits_no_more(world):
+    """Also over many changes, lines that a crash has cut, and a patch that is taken for the data."""
+    path = world / "train.jsonl"
+    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    patches.edit(path, 1, "prompt", "another")
+    patches.exclude(path, [3, *range(5, 15)])
+    with patches.place_of(path).open("ab") as file:
+        file.write(b'{"op": "edit", "id"')
+    found = "\n".join(finding.message for finding in preflight(settings()) if finding.key == "patches_fit")
+    assert "edits 1 rows of data/train.jsonl and leaves 11 out" in found and "(line 13)" in found
+    write(path, [{"prompt": "new", "response": "x"}, *rows[:4], *rows[14:]])
+    found = "\n".join(finding.message for finding in preflight(settings()) if finding.key == "patches_fit")
+    assert "10 changes in train.jsonl.patch.jsonl are not applied" in found
+    assert "row 5, row 6, row 7, row 8, row 9 and 5 more" in found
+    assert "2 changes" in found and "stand elsewhere" in found and "(they were row 1, row 3)" in found
+    patches.place_of(path).write_bytes(
+        b"\n".join(patches.place_of(path).read_bytes().split(b"\n")[:12]) + b"\n"
+    )
+    [finding] = [finding for finding in preflight(settings(dataset="data/train.jsonl.patch.jsonl")) if finding.key == "nothing_lies_beside_the_rows"]  # fmt: skip
+    assert "describes data" in finding.message and finding.fix["dataset"].endswith(".jsonl")
+    assert "patch" not in str(finding.fix)

@@ -143,6 +143,14 @@ def test_rows_are_left_out_and_taken_back(page, data):
     assert page.view.selected == [(str(data), 1), (str(data), 3)]
 
 
+def test_what_others_change_is_seen(page, data):
+    patches.exclude(data, [3], by="bob")
+    assert [row["row"] for row in page.rows(only="excluded")] == [3]
+    patches.edit(data, 4, "reply", "mended elsewhere", by="bob")
+    assert [change["by"] for change in page.ask("changes")["changes"]] == ["bob", "bob"]
+    assert page.ask("row", number=3)["cells"][1]["text"] == "mended elsewhere"
+
+
 def test_the_profile_follows_the_patch(page, data):
     page.ask("exclude", numbers=[41])
     assert page.ask("figures")["behind"]

@@ -266,6 +266,13 @@ class DatasetPage {
     this.table.unpick();
   }
 
+  /** The row that is open, where the keys are in it; else those picked, or the one that the keys are on. */
+  private async leaveOutChosen(at: Node): Promise<void> {
+    const { number } = this.panel;
+    if (number === null || this.table.pickedCount || this.table.element.contains(at)) return this.leaveOut(false, this.table.chosenAreOut);
+    if (this.panel.shown) await this.toggleOne(this.panel.shown);
+  }
+
   /** What the list was restricted to is the reason of leaving all of it out. */
   private reason(): string {
     return [this.name, this.wish.text && `“${this.wish.text}”`].filter(Boolean).join(", ");
@@ -335,7 +342,7 @@ class DatasetPage {
     }
     const keys: Record<string, () => void> = {
       "/": () => this.search.select(),
-      x: () => void this.leaveOut(false, this.table.chosenAreOut),
+      x: () => void this.leaveOutChosen(event.target as Node),
       e: () => this.panel.edit(),
       u: () => this.undo.disabled || void this.change({ kind: "undo" }),
       Escape: () => (this.table.pickedCount ? this.table.unpick() : this.panel.number === null ? void this.look({ only: "" }) : this.shut()),

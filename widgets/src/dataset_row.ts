@@ -22,6 +22,10 @@ export class RowPanel {
     this.element.setAttribute("aria-label", label("dataset.row_open"));
   }
 
+  get shown(): Whole | null {
+    return this.whole;
+  }
+
   get number(): number | null {
     return this.whole?.preview.number ?? null;
   }

@@ -169,6 +169,17 @@ test("keys move, pick, leave out, take back and undo", async () => {
   expect(kernel.of("rows").at(-1).to).toBe(TOTAL);
 });
 
+test("x means the row that is open where the keys are in it, and the row of the table where they are there", async () => {
+  await open();
+  await click(".line");
+  await press("ArrowDown");
+  await press("x");
+  expect(kernel.of("exclude").at(-1)).toMatchObject({ places: [1] });
+  page.querySelector(".whole .part .text")!.dispatchEvent(new KeyboardEvent("keydown", { key: "x", bubbles: true, cancelable: true }));
+  await settle(10);
+  expect(kernel.of("exclude").at(-1)).toMatchObject({ numbers: [0], back: false });
+});
+
 test("a cell is edited where it stands; a text that is not saved keeps its place", async () => {
   await open();
   await click(".line");
