@@ -89,7 +89,7 @@ def eval_set(
     from sftkit.data.lens.tasks import rules_text
 
     if show_rules:
-        return console.print(rules_text(), end="", soft_wrap=True)
+        return typer.echo(rules_text(), nl=False)  # rich would turn the tabs into blanks
     if release:
         return console.print(f"{give_back(dataset):,} rows are trained again", soft_wrap=True)
     config = _columns(dataset, input_key, output_key, task_key)
@@ -100,7 +100,7 @@ def eval_set(
     kinds = [name.strip() for name in by.split(",") if name.strip()]
     made = make_eval_set(rows, wanted, kinds, seed=seed, least=least, rules=rules, **guessing)
     console.print(str(made), soft_wrap=True)
-    _table(made.strata)
+    _table(made.by_stratum)
     _page(made, html)
     if out:
         made.save(out, train_out=train_out, overwrite=overwrite)

@@ -101,6 +101,11 @@ class EvalSet:
         return pd.DataFrame(lines, columns=["source", "row", "hash", "task", "guessed", "band", "turns", "prompt", "answer"])  # fmt: skip
 
     @cached_property
+    def by_stratum(self) -> pd.DataFrame:
+        """`strata` with the bands of length added up: columns stratum, rows, unlike, wanted, taken, left."""
+        return _added_up(self.strata)
+
+    @cached_property
     def report(self) -> Match:
         """How the eval rows compare with the rows left for training."""
         return matched(self.rest, self.items, self.rest_tasks, self.tasks, self.guessed, self.wanted.seed, progress=False)  # fmt: skip
@@ -235,11 +240,14 @@ def _strata(drawing: Drawing, chosen: list[int]) -> pd.DataFrame:
     return pd.DataFrame(lines, columns=["stratum", "band", "rows", "unlike", "wanted", "taken", "left"])
 
 
+def _added_up(table: pd.DataFrame) -> pd.DataFrame:
+    return table.drop(columns="band").groupby("stratum", sort=False, as_index=False).sum()
+
+
 def _notes(drawing: Drawing, table: pd.DataFrame) -> list[str]:
     """What could not be met, and what else should be known."""
     notes = []
-    per_group = table.groupby("stratum", sort=False)[["rows", "unlike", "wanted", "taken"]].sum()
-    for name, rows, unlike, wanted, taken in per_group.itertuples():
+    for name, rows, unlike, wanted, taken, _ in _added_up(table).itertuples(index=False):
         if taken < wanted:
             half = taken >= int(rows * MOST)
             why = say("half of them stay for training") if half else say("only {unlike:,} are unlike every other row", unlike=unlike)  # fmt: skip

@@ -36,14 +36,15 @@ SEED = 42
 @dataclass(frozen=True)
 class Trait:
     """One trait. distance, noise: 0 to 1. level: "alike", "little", "differs" or "few" (too few rows to tell). moved: for
-    lengths, by how many characters rows differ. most: what differs most, with its shares in train and eval."""
+    lengths, by how many characters rows differ (Wasserstein); medians: of train and eval. most: what differs most, with its shares in train and eval."""
 
     name: str
     measure: str
     distance: float
     noise: float
     most: tuple[tuple[str, float, float], ...] = ()
-    moved: float | None = None
+    moved: float = 0.0
+    medians: tuple[float, float] | None = None
     guessed: str = ""
 
     @property
@@ -60,7 +61,7 @@ class Trait:
         if self.level == "alike":
             return say("as alike as rows drawn at random.")
         most = listed([say("{kind} ({train:.1%} of train, {evals:.1%} of eval)", kind=kind, train=train, evals=evals) for kind, train, evals in self.most[:3]])  # fmt: skip
-        told = say("longer or shorter by {moved:,.0f} characters on average", moved=self.moved) if self.moved is not None else most  # fmt: skip
+        told = most if self.medians is None else say("half of the eval rows have over {evals:,.0f} characters, of the training rows over {train:,.0f}; {moved:,.0f} apart on average", evals=self.medians[1], train=self.medians[0], moved=self.moved)  # fmt: skip
         if self.level == "little":
             return say("more apart than chance makes, but little: {told}.", told=told)
         return say("not alike: {told}.", told=told)
@@ -216,7 +217,8 @@ def _of_kinds(name: str, ours: list[Any], theirs: list[Any], seed: int, guessed:
 def _of_lengths(name: str, ours: np.ndarray, theirs: np.ndarray, seed: int) -> Trait:
     pool = np.concatenate([ours[_looked_at(len(ours), seed)], theirs])
     level = distances.noise(len(pool), len(theirs), lambda rows: distances.ks(pool[rows], pool[~rows]), seed)
-    return Trait(name, "Kolmogorov-Smirnov", distances.ks(ours, theirs), level, moved=distances.wasserstein(ours, theirs))  # fmt: skip
+    medians = (float(np.median(ours)), float(np.median(theirs)))
+    return Trait(name, "Kolmogorov-Smirnov", distances.ks(ours, theirs), level, moved=distances.wasserstein(ours, theirs), medians=medians)  # fmt: skip
 
 
 def _of_words(train: Rows, evals: Rows, looked: list[int], seed: int, progress: bool) -> Trait:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from sftkit.wording import in_language, say
+from sftkit.wording import in_language, listed, say
 
 if TYPE_CHECKING:
     from sftkit.data.lens.eval_set import EvalSet
@@ -24,10 +24,12 @@ STYLE = """<style>
 .sftkit-split table { border-collapse: collapse; font-size: 13px; font-variant-numeric: tabular-nums; margin: 0; }
 .sftkit-split th, .sftkit-split td { text-align: left; vertical-align: top; padding: .25em .9em .25em 0; border: 0; border-bottom: 1px solid #8883; background: none; unicode-bidi: isolate; overflow-wrap: anywhere; }
 .sftkit-split th { font-weight: 600; white-space: nowrap; }
+.sftkit-split .wide + .wide { margin-top: 1em; }
 .sftkit-split .number { text-align: right; white-space: nowrap; }
 .sftkit-split .differs, .sftkit-split .missing { color: var(--jp-error-color0, #d33); font-weight: 600; }
 .sftkit-split .little, .sftkit-split .thin, .sftkit-split .few, .sftkit-split .new { color: var(--jp-warn-color0, #b36b00); font-weight: 600; }
 .sftkit-split .alike, .sftkit-split .there { color: var(--jp-success-color0, #2a7d2a); font-weight: 600; }
+.sftkit-split tr > .level, .sftkit-split tr > .name { white-space: nowrap; }
 .sftkit-split .about { opacity: .8; }
 .sftkit-split .texts { table-layout: fixed; width: 100%; }
 .sftkit-split .texts td { white-space: pre-wrap; width: 50%; }
@@ -53,13 +55,13 @@ KINDS = {
     "paraphrase": say("the same in other words"),
 }
 SHOWN = 1500  # characters of a text
-_WORDS = re.compile(r"\s+|\w+|[^\w\s]")
+_WORDS = re.compile(r"\s+|[㐀-鿿]|[^\W㐀-鿿]+|[^\w\s]")
 
 
 def match_html(match: Match, lang: str, *, inside: bool = False) -> str:
     """Traits with their verdicts, task types with their rows."""
-    traits = [(one.name, f"{one.distance:.3f}", f"{one.noise:.3f}", (one.level, LEVELS[one.level]), one.verdict) for one in match.found]  # fmt: skip
-    tasks = [(name, f"{a:,}", f"{share:.1%}", f"{b:,}", f"{other:.1%}", (state, LEVELS[state])) for name, a, share, b, other, state in match.tasks.itertuples(index=False)]  # fmt: skip
+    traits = [(("name", one.name), f"{one.distance:.3f}", f"{one.noise:.3f}", (f"level {one.level}", LEVELS[one.level]), one.verdict) for one in match.found]  # fmt: skip
+    tasks = [(name, f"{a:,}", f"{share:.1%}", f"{b:,}", f"{other:.1%}", (f"level {state}", LEVELS[state])) for name, a, share, b, other, state in match.tasks.itertuples(index=False)]  # fmt: skip
     parts = [
         _head(say("Eval rows against training rows"), lang),
         _table(
@@ -100,14 +102,17 @@ def leaks_html(leaks: Leaks, lang: str, most: int, *, inside: bool = False) -> s
 
 def eval_set_html(made: EvalSet, lang: str) -> str:
     """Strata, notes, match and leaks of an eval set."""
-    table = made.strata
-    heads = [say("stratum"), say("length"), say("rows"), say("unlike others"), say("wanted"), say("taken"), say("left to train")]  # fmt: skip
-    rows = [(name, BANDS[band], *(f"{count:,}" for count in counts)) for name, band, *counts in table.itertuples(index=False)]  # fmt: skip
+    heads = [say("stratum"), say("rows"), say("unlike others"), say("wanted"), say("taken"), say("by length"), say("left to train")]  # fmt: skip
+    taken = dict(zip(zip(made.strata["stratum"], made.strata["band"]), made.strata["taken"]))
+    rows = []
+    for name, count, unlike, wanted, got, left in made.by_stratum.itertuples(index=False):
+        inside = listed([say("{n:,} {band}", n=taken.get((name, band), 0), band=words) for band, words in BANDS.items()])  # fmt: skip
+        rows.append((name, f"{count:,}", f"{unlike:,}", f"{wanted:,}", f"{got:,}", inside, f"{left:,}"))
     head = say("{n:,} eval rows out of {total:,}, seed {seed}", n=len(made), total=len(made) + len(made.rest), seed=made.wanted.seed)  # fmt: skip
     parts = [
         _head(head, lang),
         *_sentences(made.notes, lang),
-        _table(heads, rows, lang, numbers=range(2, 7)),
+        _table(heads, rows, lang, numbers=(1, 2, 3, 4, 6)),
         match_html(made.report, lang, inside=True),
         leaks_html(made.leaks, lang, 20, inside=True),
     ]
