@@ -335,16 +335,25 @@ def judge(
 def report(
     store: Annotated[str, typer.Argument(help="Rating store, as a database URL.")] = "sqlite:///ratings.db",
     html: Annotated[Path | None, typer.Option(help="Write the report as one HTML file.")] = None,
+    csv: Annotated[Path | None, typer.Option(help="Write every table into this folder.")] = None,
+    picture: Annotated[
+        Path | None, typer.Option(help="Draw the win rates into this .png or .svg file.")
+    ] = None,
+    baseline: Annotated[str | None, typer.Option(help="The model the others are compared with.")] = None,
+    lang: Annotated[str, typer.Option(help="Language of the HTML file: en or zh.")] = "en",
 ) -> None:
     """Who won, and how surely, from the store."""
     from sftkit.ratings import RatingStore
     from sftkit.report import Report
 
-    result = Report(RatingStore(store))
+    result = Report(RatingStore(store), baseline=baseline)
     console.print(str(result))
-    if html:
-        result.to_html(html)
-        console.print(f"report  {html}", soft_wrap=True)
+    made = [result.to_html(html, lang)] if html else []
+    made += [csv] if csv and result.to_csv(csv) else []
+    if picture:
+        made.append(result.svg(picture) if picture.suffix.lower() == ".svg" else result.png(picture))
+    for path in made:
+        console.print(f"report  {path}", soft_wrap=True)
 
 
 @app.command()

@@ -14,6 +14,7 @@ from typing import Any
 
 import jinja2
 
+from sftkit.errors import ReportError
 from sftkit.report import words
 from sftkit.report.examples import Example, find, title_of
 from sftkit.report.parts import PARTS, sections
@@ -71,6 +72,8 @@ class Words:
     width = WIDTH
 
     def __init__(self, lang: str):
+        if lang not in ("en", "zh"):
+            raise ReportError(f"no report in {lang!r}; languages: en, zh")
         self.lang = lang
 
     def __call__(self, text: Any) -> str:

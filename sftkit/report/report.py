@@ -150,7 +150,9 @@ class Report:
     @cached_property
     def sources(self) -> Sources:
         """Humans and judges in one model: see sources.sources."""
-        return sources(self.votes, self.frame, self.answers, baseline=self.baseline)
+        return sources(
+            self.votes, self.frame, self.answers, baseline=self.baseline, calibrated=self.calibration
+        )
 
     @cached_property
     def learned_weights(self) -> Learned:

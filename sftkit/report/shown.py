@@ -13,7 +13,8 @@ from typing import Any
 
 from sftkit.report import words
 from sftkit.report.methods import METHODS
-from sftkit.wording import as_it_is, say
+from sftkit.report.notes import said
+from sftkit.wording import say
 
 WIDTH = 200  # of a strip, in its own units
 SHOWN = 15  # models in a matrix, and rows before the rest is folded
@@ -87,7 +88,8 @@ class Table:
 
 @dataclass(frozen=True)
 class Section:
-    """One question and its answer. name: the property of Report; empty: why there is nothing, in words."""
+    """One question and its answer. name: the property of Report; lead: sentences before the tables, notes: after them;
+    empty: why there is nothing, in words."""
 
     name: str
     title: str
@@ -95,6 +97,7 @@ class Section:
     tables: list[Table] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     empty: str = ""
+    lead: list[str] = field(default_factory=list)
 
     @property
     def how(self) -> str:
@@ -109,7 +112,7 @@ def how(name: str) -> str:
 
 def name_cell(text: str, tip: str = "") -> Cell:
     """A cell that names something."""
-    return Cell(str(text), str(tip), number=False)
+    return Cell(text if isinstance(text, str) else str(text), tip, number=False)
 
 
 def who_cell(rater: str) -> Cell:
@@ -122,11 +125,6 @@ def plain(text: object) -> Cell:
 
 def note_cell(text: str) -> Cell:
     return Cell(said(text), number=False)
-
-
-def said(text: str) -> str:
-    """A sentence made elsewhere, in whatever language it can be said in."""
-    return text if hasattr(text, "template") else as_it_is(str(text))
 
 
 def share_cells(row: Any, name: str, where: Where | None = None, value: str = "win_rate", mark: Any = None) -> list[Cell]:  # fmt: skip

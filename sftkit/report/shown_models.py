@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from sftkit.report import words
+from sftkit.report.notes import said
 from sftkit.report.shown import (
     SHOWN,
     Cell,
@@ -19,7 +20,6 @@ from sftkit.report.shown import (
     heat_cell,
     name_cell,
     plain,
-    said,
     share_cells,
     share_columns,
     tip,
@@ -245,7 +245,7 @@ def _score(row: Any) -> Cell:
         return Cell("·", say("no scores"))
     span = words.between(row.low, row.high, ".2f")
     where = Where("scores", row.rater, row.model, dimension=row.dimension)
-    return Cell(f"{row.mean:.2f}", tip("mean_scores", f"{row.mean:.2f}", row, span=span), heat=max(-1.0, min(1.0, (row.mean - 3) / 2)), where=where)  # fmt: skip
+    return Cell(f"{row.mean:.2f}", tip("mean_scores", f"{row.mean:.2f}", row, span=span), heat=max(-1.0, min(1.0, (row.mean - 3) / 1.5)), where=where)  # fmt: skip
 
 
 DIMENSIONS = {

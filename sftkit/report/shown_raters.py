@@ -10,6 +10,7 @@ import pandas as pd
 from sftkit.errors import ReportError
 from sftkit.report import words
 from sftkit.report.alarms import RED
+from sftkit.report.notes import said
 from sftkit.report.shown import (
     Cell,
     Section,
@@ -20,7 +21,6 @@ from sftkit.report.shown import (
     note_cell,
     plain,
     points,
-    said,
     share_cells,
     share_columns,
     tip,

@@ -10,8 +10,9 @@ import pandas as pd
 
 from sftkit.errors import ConfigError, ReportError
 from sftkit.report import words
+from sftkit.report.notes import said
 from sftkit.report.planning import pilot, plan, plan_table
-from sftkit.report.shown import Cell, Section, Strip, Table, name_cell, note_cell, plain, said
+from sftkit.report.shown import Cell, Section, Strip, Table, name_cell, note_cell, plain
 from sftkit.report.shown_models import dimension, voices
 from sftkit.report.weights import GATE, rank_probabilities, ranking, smallest_swap, weights_of
 from sftkit.wording import say
@@ -99,18 +100,18 @@ def planning(report: Any, points: float | None = None, power: float = 0.8, per_p
     known = _pilot(report)
     heads = [say("difference, points"), say("prompts"), say("human votes"), say("judged prompts"), say("with human votes on")]  # fmt: skip
     about = say("Prompts and votes that show a win rate so many points from 50 % with a probability of {power} %.", power=round(100 * power))  # fmt: skip
-    notes = [_basis(known)]
+    lead = []
     try:
         if points is not None:
             asked = plan(points, power=power, votes_per_prompt=per_prompt, **known)
-            notes.insert(0, said(str(asked)))
+            lead = [said(str(asked))]
         rows = [
             [plain(f"{r.points:g}"), plain(f"{r.prompts:,}"), plain(f"{r.votes:,}"), *(plain("–" if pd.isna(v) else f"{v:,}") for v in (r.judged, r.calibrated))]
             for r in plan_table(POINTS, power=power, votes_per_prompt=per_prompt, **known).itertuples()
         ]  # fmt: skip
     except ConfigError as error:
         return Section("plan", say("How much to rate"), about, empty=said(str(error)))
-    return Section("plan", say("How much to rate"), about, [Table(heads, rows)], notes)
+    return Section("plan", say("How much to rate"), about, [Table(heads, rows)], [_basis(known)], lead=lead)
 
 
 def _pilot(report: Any) -> dict[str, float]:

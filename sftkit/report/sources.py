@@ -51,10 +51,12 @@ class Sources:
 
 
 def sources(
-    votes: pd.DataFrame, ratings: pd.DataFrame, answers: pd.DataFrame | None = None, *, baseline: str
-) -> Sources:
+    votes: pd.DataFrame, ratings: pd.DataFrame, answers: pd.DataFrame | None = None, *, baseline: str,
+    calibrated: pd.DataFrame | None = None,
+) -> Sources:  # fmt: skip
     """Fits the model of this module. votes, ratings, answers as `bias_card` takes them (ratings may be empty: then place
     is not known). Ties are half wins. Intervals: sandwich errors clustered by prompt, with what shrinking adds.
+    calibrated: calibration's table for the same votes and baseline, where it is at hand: it takes a second to make.
     ReportError when no vote is scored or the baseline has none.
     """
     rows = verdict_rows(votes, of_models(ratings) if len(ratings) else ratings, answers)
@@ -74,7 +76,8 @@ def sources(
     if g == 1:
         note = "one prompt: its spread is not known"
     found = _Read(design, beta, covariance, t)
-    return Sources(found.win_rates(baseline, votes, note), found.raters(), found.severity(), note)
+    beside = calibration(votes, baseline) if calibrated is None else calibrated
+    return Sources(found.win_rates(baseline, beside, note), found.raters(), found.severity(), note)
 
 
 class _Design:
@@ -157,10 +160,9 @@ class _Read:
             direction[place] = value
         return direction
 
-    def win_rates(self, baseline: str, votes: pd.DataFrame, note: str) -> pd.DataFrame:
+    def win_rates(self, baseline: str, beside: pd.DataFrame, note: str) -> pd.DataFrame:
         design = self.design
         rows = design.rows
-        beside = calibration(votes, baseline)
         beside = beside[beside["n"] >= 2]
         beside = (
             beside.assign(width=beside["high"] - beside["low"]).sort_values("width").drop_duplicates("model")

@@ -1,0 +1,216 @@
+"""The report's page: every figure tells n, method and source, links lead to examples on the page, what is missing has a word, in
+English and Chinese, and a hundred thousand votes fit."""
+
+from __future__ import annotations
+
+import re
+import time
+from html.parser import HTMLParser
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from sftkit.errors import ReportError
+from sftkit.report import Report
+from sftkit.report.examples import find, title_of
+from sftkit.report.methods import METHODS
+from sftkit.report.page import Places, section_html
+from sftkit.report.parts import PARTS, sections
+from sftkit.report.shown import Strip, Where, cells
+from sftkit.report.shown_weights import planning, weights
+
+spec = spec_from_file_location("rated", Path(__file__).with_name("rated.py"))
+spec.loader.exec_module(made := module_from_spec(spec))
+JUDGE = made.JUDGE
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory):
+    return Report(made.rated(f"sqlite:///{tmp_path_factory.mktemp('rated') / 'r.db'}"))
+
+
+class Page(HTMLParser):
+    """Ids, links, titles and texts of a page."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.ids, self.links, self.titles, self.texts, self.tags = set(), [], [], [], []
+        self.feed(html)
+
+    def handle_starttag(self, tag, attrs):
+        found = dict(attrs)
+        self.tags.append(tag)
+        self.ids |= {found["id"]} if "id" in found else set()
+        self.links += [found["href"]] if "href" in found else []
+        self.titles += [found["title"]] if "title" in found else []
+
+    def handle_data(self, data):
+        self.texts.append(data)
+
+    @property
+    def text(self):
+        return " ".join(self.texts)
+
+
+def test_every_section_says_how_it_is_made_and_every_bar_its_n_and_source(report):
+    for name in PARTS:
+        for section in sections(report, name):
+            assert section.name in METHODS and section.tables and not section.empty, section.name
+            method, source = METHODS[section.name]
+            assert method in section.how and source in section.how
+            widths = {(len(table.columns), *{len(row) for row in table.rows}) for table in section.tables}
+            assert all(len(set(width)) == 1 for width in widths), section.name
+            for cell in cells([section]):
+                if cell.strips and section.name not in ("weights", "sources"):
+                    assert re.search(r"n = \d+", cell.tip) and source in cell.tip, section.name
+
+
+def test_links_lead_to_examples_on_the_page_and_no_script_is_needed(report, tmp_path):
+    html = report.to_html(tmp_path / "r.html").read_text(encoding="utf-8")
+    page = Page(html)
+    assert len(page.links) > 30 and {link[1:] for link in page.links} <= page.ids
+    assert "script" not in page.tags and not re.search(r"https?://|@import|url\(", html)
+    assert "question 0 answer" in page.text and "clear" in page.text and "is better" in page.text
+    two = Page(report._repr_html_() + report._repr_html_())
+    assert len(two.ids) == 2 * len(page.ids), "two reports in one notebook do not share ids"
+
+
+def test_the_beaten_judge_is_red_and_leads_no_headline(report):
+    assert report.beaten == {JUDGE} and report.headline.endswith("says all human raters together.")
+    html = report._repr_html_()
+    assert html.index("can be had") < html.index('class="headline"') and "word red" not in html
+    assert len(re.findall(r'class="number red"', html)) == 1
+
+
+def test_a_strip_shows_on_which_side_the_interval_lies():
+    assert Strip(0.7, 0.6, 0.8).side == "win" and Strip(0.3, 0.2, 0.4).side == "lose"
+    assert (
+        Strip(0.6, 0.4, 0.8).side == "even"
+        and Strip(9.0, 5.0, 12.0, (-25, 25), 0.0, flaw=True).side == "lose"
+    )
+    assert Strip(0.5, 0, 1).at(0.5) == 100.0 and Strip(0.5, 0, 1).at(float("nan")) is None
+    assert Strip(40, 30, 50, (-25, 25), 0.0).at(40) == 200.0, "what lies outside stands at the edge"
+
+
+def test_examples_are_what_the_figure_is_of(report):
+    votes = find(report, Where("votes", "human:*", "tuned", "base", task="sums"), 9)
+    assert votes and all(
+        {name for name, _ in e.answers} == {"base", "tuned"} and e.task == "sums" for e in votes
+    )
+    assert all(any(s.rater.startswith("human:") for s in e.said) for e in votes)
+    assert len({e.prompt_id for e in votes}) == len(votes)
+    for one in find(report, Where("flips", JUDGE), 5):
+        orders = [s.verdict for s in one.said if s.rater == JUDGE]
+        assert len(orders) == 2 and orders[0].split(" (")[0] != orders[1].split(" (")[0]
+    unscored = find(report, Where("unscored", JUDGE), 5)
+    assert unscored and all("no reply" in [s.note for s in e.said if s.rater == JUDGE] for e in unscored)
+    [low, *_, high] = find(report, Where("scores", "human:*", "tuned", dimension="safety"), 3)
+    marks = [[int(re.search(r"safety \d : (\d)", s.scores)[1]) for s in e.said if s.rater.startswith("human:")] for e in (low, high)]  # fmt: skip
+    assert min(marks[0]) < max(marks[1])
+    assert all(name.startswith("canary:") for e in find(report, Where("canaries", JUDGE), 3) for name, text in e.answers if text is None)  # fmt: skip
+    apart = find(report, Where("apart", "human:*", against=JUDGE), 3)
+    assert apart and all({"human", "judge"} <= {s.rater.split(":")[0] for s in e.said} for e in apart)
+    assert (
+        title_of(Where("votes", "human:ana", "tuned", "base")) == "tuned against base, by the human rater ana"
+    )
+
+
+def test_weights_rank_and_the_table_follows_them(report):
+    def order(section):
+        return [row[1].text for row in section.tables[0].rows]
+
+    equal = weights(report, "human:*", gate=None)
+    assert order(equal)[0] == "tuned" and "Equal weights on 3 dimensions" in equal.about
+    shares = [float(cell.heat) for cell in equal.tables[0].rows[0] if cell.heat is not None]
+    assert sum(shares) == pytest.approx(1)
+    means = report.score_table("human:*")
+    only = weights(report, "human:*", {"safety": 1.0}, None)
+    assert order(only) == means["safety"].sort_values(ascending=False).index.tolist()
+    gated = weights(report, "human:*", gate={"safety": 4.9})
+    assert all("held back by the gate" in row[-1].text for row in gated.tables[0].rows)
+    with pytest.raises(ReportError, match="all weights are 0"):
+        weights(report, "human:*", {"safety": 0.0}, None)
+
+
+def test_planning_leads_with_its_sentence_and_says_what_cannot_be(report):
+    assert planning(report, 7).lead[0].startswith("To show a win rate of 57 %")
+    assert "correlate" in planning(report).notes[0]
+    assert "points" in planning(report, 60).empty
+
+
+def test_chinese(report, tmp_path):
+    page = Page(report.to_html(tmp_path / "zh.html", "zh").read_text(encoding="utf-8"))
+    for words in ("谁胜出", "胜率", "校准", "全体人类评分者", "等长时", "计算方法"):
+        assert words in page.text
+    left = {
+        "Win rate",
+        "Share of",
+        "interval",
+        "How it is made",
+        "Source:",
+        "beats",
+        "all humans",
+        "no votes",
+        "points from",
+    }
+    assert not [words for words in left if words in page.text or any(words in title for title in page.titles)]
+    with pytest.raises(ReportError, match="languages: en, zh"):
+        report.to_html(tmp_path / "fr.html", "fr")
+
+
+EDGES = {
+    "no votes": [],
+    "one vote": [("p1", "human:ana", 1.0)],
+    "all unscored": [(f"p{i}", "judge:m", np.nan) for i in range(4)],
+    "one rater, all ties": [(f"p{i}", "human:ana", 0.5) for i in range(6)],
+    "judge and human never on the same": [("p1", "human:ana", 1.0), ("p2", "judge:m", 0.0)],
+}
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+@pytest.mark.parametrize("lang", ["en", "zh"])
+@pytest.mark.parametrize("rows", EDGES.values(), ids=EDGES.keys())
+def test_what_is_missing_has_a_word(rows, lang, tmp_path):
+    votes = pd.DataFrame(rows, columns=["prompt_id", "rater", "outcome"]).assign(
+        model_a="tuned", model_b="base"
+    )
+    found = Report(votes, baseline="base" if rows else None)
+    page = Page(found.to_html(tmp_path / "r.html", lang).read_text(encoding="utf-8"))
+    assert not re.search(r"\bnan\b|None|<NA>|\binf\b", page.text + " ".join(page.titles))
+    if rows and lang == "en":
+        assert "No scores yet" in page.text and "The lengths of the answers are not known" in page.text
+        assert "Calibration needs a judge and humans" in page.text or "No task is known" in page.text
+
+
+def test_a_hundred_thousand_votes_on_fifty_models_take_seconds_and_one_page():
+    random, n = np.random.default_rng(0), 100_000
+    names = np.array([f"model-{i:02d}" for i in range(50)], dtype=object)
+    a = random.integers(0, 50, n)
+    b = (a + random.integers(1, 50, n)) % 50
+    raters = np.array(["human:ana", "human:bo", "judge:gpt-4/v2"], dtype=object)
+    votes = pd.DataFrame({"prompt_id": [f"p{i}" for i in random.integers(0, 2000, n)], "model_a": names[a], "model_b": names[b], "rater": raters[random.integers(0, 3, n)], "outcome": random.integers(0, 3, n) / 2})  # fmt: skip
+    began = time.process_time()
+    report = Report(votes, baseline="model-00")
+    first = sections(report, "result")
+    assert report.headline and len(first) > 3
+    assert time.process_time() - began < 10, "the first tab takes about 2 seconds"
+    page = section_html(first, Places(), "en")
+    assert len(page) < 1_500_000 and "more</summary>" in page
+
+
+def test_sentences_of_the_statistics_are_known_again_in_chinese():
+    from sftkit.report.notes import FORMS, said
+    from sftkit.report.planning import plan
+    from sftkit.wording import in_language
+
+    for sentence in (plan(5), plan(5, votes_per_prompt=3), plan(7, correlation=0.6)):
+        assert "检出" in in_language(said(str(sentence)), "zh") and said(str(sentence)) == str(sentence)
+    assert (
+        in_language(said("held back by the gate: safety 2.5 is below 3"), "zh")
+        == "未过门槛：safety 2.5 is below 3"
+    )
+    assert in_language(said("{x} not known"), "zh") == "{x} not known"
+    assert len({form.template for form in FORMS}) == len(FORMS)
