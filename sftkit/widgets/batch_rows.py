@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from sftkit.data import patch_log
 from sftkit.data.reading import named_sources, open_source
 from sftkit.errors import SftkitError
 from sftkit.runs import Run
@@ -19,7 +20,7 @@ class BatchRows:
     """Reads rows; remembers the files it has opened."""
 
     def __init__(self) -> None:
-        self._open: dict[tuple[str, int, int], Any] = {}
+        self._open: dict[tuple, Any] = {}
 
     def of(self, run: Run, step: int) -> dict[str, Any]:
         """The rows of a step for the page: {"step", "count", "rows": [[source, row, tokens, loss, text or None], …]}, highest
@@ -42,7 +43,7 @@ class BatchRows:
             file = place.stat()
             if place.suffix.lower() not in (".parquet", ".arrow") and file.st_size > LARGEST:
                 return None
-            key = (str(place), file.st_mtime_ns, file.st_size)
+            key = (str(place), file.st_mtime_ns, file.st_size, patch_log.stamp_of(patch_log.beside(place)))
             if key not in self._open:
                 self._open = {key: open_source(place, named_sources(run.config, "train")[1]), **self._open}
                 self._open = dict(list(self._open.items())[:8])

@@ -317,6 +317,8 @@ def settings_of(dataset: Any, tokenizer: Any) -> SFTConfig:
     if isinstance(dataset, SFTConfig):
         return dataset if tokenizer is None else dataset.with_(pretrain=str(tokenizer))
     names = [dataset] if isinstance(dataset, (str, Path)) else list(dataset)
+    if not names or hasattr(dataset, "columns") or not all(isinstance(name, (str, Path)) for name in names):
+        raise DataError(say("the view needs a file, beside which changes can be kept: save the rows as JSON lines first, or look at them with sk.profile."))  # fmt: skip
     config = SFTConfig(pretrain=str(tokenizer or NO_MODEL), dataset=", ".join(map(str, names)))
     rows = DatasetRows(config)
     if all(isinstance(columns, Columns) for columns in rows.columns):

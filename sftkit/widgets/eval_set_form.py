@@ -17,6 +17,7 @@ from ipywidgets import HTML, Button, Combobox, HBox, Text, Textarea, VBox
 from sftkit.config import SFTConfig
 from sftkit.data import patches
 from sftkit.data.lens.eval_set import KINDS, EvalSet, make_eval_set
+from sftkit.data.lens.rows import read
 from sftkit.data.lens.tasks import RULES
 from sftkit.errors import ConfigError, DataError, Fault
 from sftkit.widgets.asked_twice import AskedTwice
@@ -37,7 +38,8 @@ class EvalSetForm(VBox):
     """Draw an eval set from `dataset`, see how it compares with what is left to train, and write it.
 
     dataset: a file, a `save_to_disk` folder, a list of either, or an SFTConfig. size, by, seed, out: what the fields begin
-    with, as of `sk.make_eval_set`. lang: "en", "zh" or None for the language of `sk.set_language`.
+    with, as of `sk.make_eval_set`. label, embed: how task types are guessed where the data name none, as there, in place of
+    the rules; what asking a judge takes (`label.estimate`) is told before it is asked. lang: "en", "zh" or None for the language of `sk.set_language`.
 
     `.made` is the EvalSet in view (None before the first preview), `.path` the file written last. Nothing is written
     before Make is pressed. Raises `DataError` when the data cannot be read.
@@ -47,8 +49,9 @@ class EvalSetForm(VBox):
     path: Path | None = None
     _overwrite = False  # whether somebody said yes to that
 
-    def __init__(self, dataset: Any, *, size: int | float | None = None, by: str | Sequence[str] | None = "task", seed: int = 42, out: str | Path | None = None, lang: str | None = None):  # fmt: skip
+    def __init__(self, dataset: Any, *, size: int | float | None = None, by: str | Sequence[str] | None = "task", seed: int = 42, out: str | Path | None = None, label: Any = None, embed: Any = None, lang: str | None = None):  # fmt: skip
         self.dataset, self._lang = dataset, lang or language()
+        self._label, self._embed = label and Once(label), embed
         self._rows = _rows(dataset)
         self.errors = ErrorRoom(lang)
         self._asked, self._made_of = 0, None  # drawings asked for; the settings of the one in view
@@ -79,10 +82,12 @@ class EvalSetForm(VBox):
         self.preview_button.on_click(self._on_preview)
         self.make_button = AskedTwice(self._("make"), self._("make_sure"), self._question, self._on_make, icon="check", lang=self._lang, needed=self._in_the_way)  # fmt: skip
         self.make_button.button.button_style = "primary"
+        self.agree_button = Button(description=self._("ask"), icon="gavel", layout={"display": "none"})
+        self.agree_button.on_click(self._on_agree)
         self.release_button = Button(description=self._("release"), icon="undo", layout={"display": "none"})
         self.release_button.on_click(self._on_release)
         self._status, self._result = HTML(), HTML()
-        buttons = HBox([self.preview_button, self.make_button, self.release_button])
+        buttons = HBox([self.preview_button, self.make_button, self.agree_button, self.release_button])
         buttons.add_class("sft-launch")
         names = ", ".join(source.name for source in self._rows.sources)
         head = HTML(f"<h3>{escape(self._('title'))}</h3><div class='sft-hint'>{escape(self._('from', names=names, n=f'{len(self._rows):,}'))}</div>")  # fmt: skip
@@ -114,7 +119,7 @@ class EvalSetForm(VBox):
 
         found = {"size": number("size", (int, float)), "seed": number("seed", (int,))}
         found["by"] = tuple(name.strip() for name in self._text("by").split(",") if name.strip())
-        found["rules"] = self._rules(faults)
+        found |= {"rules": self._rules(faults), "label": self._label, "embed": self._embed}
         if not self._text("out"):
             faults.append(Fault("out", self._("out_fault")))
         if faults:
@@ -142,13 +147,41 @@ class EvalSetForm(VBox):
         self._draw(lambda: None)
 
     def _draw(self, then: Any) -> None:
-        """Draw with what is entered, in a thread, show it, and go on with `then`."""
+        """Draw with what is entered, in a thread, show it, and go on with `then`; where a judge has to be asked, only after
+        what that takes was told."""
         self.errors.clear()
         try:
             settings = self.settings
         except ConfigError as error:
             return self._tell_faults(error.faults)
         self._tell_faults([])
+        self.agree_button.layout.display = "none"
+        if self._label is not None and "task" in settings["by"] and not self._label.agreed:
+            self._busy(True)
+            in_background(self._estimate, lambda words: self._ask_first(words, then), self._failed)
+        else:
+            self._drawn_with(settings, then)
+
+    def _estimate(self) -> str:
+        """What asking the judge takes; empty where the data name every task type."""
+        items = read(self._rows.config, whole=True, progress=False).items
+        return self._label.estimate([item.prompt for item in items if not item.task])
+
+    def _ask_first(self, words: str, then: Any) -> None:
+        self._busy(False)
+        if not words:
+            self._label.agreed = True
+            return self._draw(then)
+        self._then = then
+        self._status.value = f"<div role='status'>{escape(words)}</div>"
+        self.agree_button.layout.display = ""
+
+    @shown
+    def _on_agree(self, _button: Any) -> None:
+        self._label.agreed = True
+        self._draw(self._then)
+
+    def _drawn_with(self, settings: dict[str, Any], then: Any) -> None:
         self._asked += 1
         turn = self._asked
         self._busy(True)
@@ -232,6 +265,25 @@ class EvalSetForm(VBox):
     def __repr__(self) -> str:
         drawn = f"{len(self.made):,} rows drawn" if self.made is not None else "nothing drawn yet"
         return f"EvalSetForm({', '.join(source.name for source in self._rows.sources)}: {drawn})"
+
+
+class Once:
+    """A judge's names of prompts, each paid for once; `agreed`: somebody has said that it may be asked."""
+
+    def __init__(self, label: Any):
+        self._label, self._known, self.agreed = label, {}, False
+
+    def estimate(self, prompts: Sequence[str]) -> str:
+        """What naming these takes, in the judge's words; a plain function says nothing, and costs nothing."""
+        new = [prompt for prompt in dict.fromkeys(prompts) if prompt not in self._known]
+        told = getattr(self._label, "estimate", None)
+        return told(new) if told and new else ""
+
+    def __call__(self, prompts: Sequence[str]) -> list[str]:
+        new = [prompt for prompt in dict.fromkeys(prompts) if prompt not in self._known]
+        if new:
+            self._known.update(zip(new, self._label(new), strict=True))
+        return [self._known[prompt] for prompt in prompts]
 
 
 def _rows(dataset: Any) -> DatasetRows:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from sftkit.config import SFTConfig
-from sftkit.data import file_facts
+from sftkit.data import file_facts, patches
 from sftkit.runs import identity, preflight
 from tests.runs.provoking import provokes
 from tests.runs.test_preflight import mended, one, settings, world, write
@@ -77,6 +77,10 @@ def test_data_that_was_changed_since(world, own_folder):
     checkpoint(place)
     run_of(Path("runs/old"), **({} if own_folder else {"ckpt_path": "ckpt"}))
     changes = {"load_checkpoint": True, "ckpt_path": place}
+    assert not stops(**changes)
+    out = patches.exclude("data/train.jsonl", [2])
+    one("stop", "dataset", "another patch beside it", **changes)
+    patches.revert("data/train.jsonl", out)
     assert not stops(**changes)
     rows = [json.loads(line) for line in (world / "train.jsonl").read_text(encoding="utf-8").splitlines()]
     write(world / "train.jsonl", [{**rows[0], "response": "Another."}, *rows[1:]])

@@ -7,6 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import sftkit as sk
@@ -202,6 +203,9 @@ def test_two_files_and_a_patch_that_fits_no_more(tmp_path):
     assert change["state"] == "lost" and change["number"] is None
     with pytest.raises(DataError, match="no such file"):
         sk.DatasetView(tmp_path / "none.jsonl")
+    for rows in (rows_of(3), pd.DataFrame(rows_of(3)), []):
+        with pytest.raises(DataError, match="needs a file, beside which"):
+            sk.DatasetView(rows)
 
 
 def test_half_a_million_rows_are_in_view_at_once(tmp_path):

@@ -116,6 +116,40 @@ def test_rules_guess_task_types_and_are_edited(data):
         sk.EvalSetForm("none.jsonl")
 
 
+class Judge:
+    """Names the kind of a prompt; says beforehand what it takes."""
+
+    def __init__(self):
+        self.asked: list[str] = []
+
+    def estimate(self, prompts: list[str]) -> str:
+        return f"{len(prompts)} prompts <b>for 3 dollars</b>"
+
+    def __call__(self, prompts: list[str]) -> list[str]:
+        self.asked += prompts
+        return ["digits" if int(prompt.split()[1].strip(":")) % 2 else "words" for prompt in prompts]
+
+
+def test_a_judge_is_asked_once_and_only_after_its_price_was_told(data):
+    write(data, rows_of(task=False))
+    judge = Judge()
+    form = form_of(data, label=judge)
+    form.make_button.button.click()
+    assert not judge.asked and form.made is None and form.agree_button.layout.display == ""
+    assert "120 prompts &lt;b&gt;for 3 dollars" in form._status.value
+    form.agree_button.click()
+    assert len(judge.asked) == 120 and set(form.made.tasks) == {"digits", "words"}
+    assert form.path is not None and len(read_rows(form.path)) == 20  # Make goes on where it was
+    assert "guessed by a judge" in form._result.value and form.agree_button.layout.display == "none"
+    form.rows["seed"].input.value = "5"
+    form.preview_button.click()
+    assert len(judge.asked) == 120 and form.made.wanted.seed == 5  # each prompt is paid for once
+
+    form = form_of(write(data.with_name("named.jsonl"), rows_of()), label=judge)
+    form.preview_button.click()
+    assert len(judge.asked) == 120 and len(form.made) == 20  # the data name every task type: nothing to ask
+
+
 def test_chinese_and_hostile_names(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     rows = [{**row, "task": "<img src=x onerror=alert(1)>"} for row in rows_of(40)]
