@@ -181,6 +181,20 @@ def test_what_cannot_be_done_is_said_and_nothing_is_written(train, tmp_path, mon
     assert [path.name for path in tmp_path.iterdir()] == ["train.jsonl"]
 
 
+def test_rows_that_are_all_alike_or_that_cannot_be_read(tmp_path):
+    one = {"prompt": "Where is the old harbour?", "response": "By the sea, below the town."}
+    with pytest.raises(sk.DataError, match="no row can be taken: each of 40 is like another one"):
+        sk.make_eval_set([one] * 40, 5, progress=False)
+    path = written(tmp_path / "train.jsonl", [*planted({"qa": 40}), {"prompt": ["?"], "response": "x", "task": "qa"}])  # fmt: skip
+    made = sk.make_eval_set(path, 5, progress=False)
+    assert any("cannot be read: 1 rows. The first: " in note and "row 41" in note for note in made.notes)
+    for size in (float("nan"), "5", True, 2.5):
+        with pytest.raises(sk.DataError, match="ask for 1 to 20"):
+            sk.make_eval_set(path, size, progress=False)
+    with pytest.raises(sk.DataError, match="'near': a similarity is over 0 and up to 1, not 2"):
+        sk.make_eval_set(path, 5, near=2, progress=False)
+
+
 def test_a_file_in_the_way_is_kept(train, tmp_path):
     (tmp_path / "eval.jsonl").write_text("mine")
     with pytest.raises(sk.DataError, match="is there already"):

@@ -23,19 +23,20 @@ import numpy as np
 from sftkit.config import SFTConfig
 from sftkit.data.lens import strata as parts
 from sftkit.data.lens.languages import language
-from sftkit.data.lens.leak import CONTAINED, MARGIN, NEAR, Leaks, clusters_of, holding, key, leaks
+from sftkit.data.lens.leak import CONTAINED, MARGIN, NEAR, Leaks, checked, clusters_of, holding, key, leaks
 from sftkit.data.lens.match import SEED, THIN, Match, matched, tasks_of
 from sftkit.data.lens.rows import Item, Rows, read
 from sftkit.data.lens.tasks import Embed, Label, Rules
 from sftkit.data.text_files import Row
 from sftkit.errors import DataError
-from sftkit.wording import say
+from sftkit.wording import said_of, say
 
 if TYPE_CHECKING:
     import pandas as pd
 
 KINDS = ("task", "language", "source", "turns")  # that rows can be drawn by, besides the columns of the data
 ROUNDS = 20  # of taking other rows for those that a training row holds
+NOTED = 8  # strata that are named
 MOST = 0.5  # of the rows of a stratum: training needs them too
 
 
@@ -148,6 +149,7 @@ def make_eval_set(dataset: Any, size: int | float, by: str | Sequence[str] | Non
     embed, label: how task types are guessed where the data name none (see `lens.tasks`). out, train_out, overwrite: as
     `EvalSet.save`; without `out` nothing is written. Raises `DataError`.
     """
+    checked(near=near)
     rows = read(dataset, config=config, whole=True, keep=True, progress=progress)
     kinds = (by,) if isinstance(by, str) else tuple(by or ())
     count = _size(size, len(rows))
@@ -156,6 +158,8 @@ def make_eval_set(dataset: Any, size: int | float, by: str | Sequence[str] | Non
     per_group = min(THIN, count // (2 * len(set(groups)))) if least is None else least
     drawing = Drawing(rows, groups, Wanted(count, kinds, seed, near, per_group))
     chosen = drawing.unlike(progress)
+    if not chosen:
+        raise DataError(say("no row can be taken: each of {n:,} is like another one, or has no answer.", n=len(rows)))  # fmt: skip
     made = _made(drawing, chosen, tasks, guessed)
     if out is not None:
         made.save(out, train_out=train_out, overwrite=overwrite)
@@ -252,17 +256,21 @@ def _notes(drawing: Drawing, table: pd.DataFrame) -> list[str]:
             half = taken >= int(rows * MOST)
             why = say("half of them stay for training") if half else say("only {unlike:,} are unlike every other row", unlike=unlike)  # fmt: skip
             notes.append(say("{name}: {taken:,} rows instead of {wanted:,}; of its {rows:,}, {why}.", name=name, taken=taken, wanted=wanted, rows=rows, why=why))  # fmt: skip
+    if len(notes) > NOTED:
+        notes[NOTED:] = [say("and {n:,} more strata that do not get what they should.", n=len(notes) - NOTED)]
     total = int(table["taken"].sum())
     if total < drawing.wanted.size:
         notes.append(say("{n:,} rows of the {size:,} asked for could be taken.", n=total, size=drawing.wanted.size))  # fmt: skip
     if drawing.rows.unusable:
-        notes.append(say("{n:,} rows cannot be read and were passed over.", n=len(drawing.rows.unusable)))
+        first = said_of(drawing.rows.unusable[0])
+        notes.append(say("Passed over, since they cannot be read: {n:,} rows. The first: {first}", n=len(drawing.rows.unusable), first=first))  # fmt: skip
     return notes
 
 
 def _size(size: int | float, rows: int) -> int:
     count = round(size * rows) if isinstance(size, float) and 0 < size < 1 else size
-    if isinstance(count, bool) or count != int(count) or not 1 <= count <= rows * MOST:
+    whole = isinstance(count, (int, float)) and not isinstance(count, bool) and float(count).is_integer()
+    if not whole or not 1 <= count <= rows * MOST:
         raise DataError(say("an eval set of {size} rows cannot be taken out of {rows:,}: ask for 1 to {most:,}, or a share of them below {share}.", size=size, rows=rows, most=int(rows * MOST), share=MOST))  # fmt: skip
     return int(count)
 

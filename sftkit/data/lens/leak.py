@@ -25,6 +25,7 @@ from sftkit.data.lens.duplicates import NearDuplicates, similarity
 from sftkit.data.lens.grams import Grams
 from sftkit.data.lens.rows import Rows, read, told
 from sftkit.data.lens.tasks import Embed, vectors
+from sftkit.errors import DataError
 from sftkit.wording import listed, say
 
 if TYPE_CHECKING:
@@ -161,12 +162,20 @@ def leaks(train: Any, evals: Any = None, *, embed: Embed | None = None, near: fl
     [texts, size] numbers for a list of texts (`Embedder` asks an endpoint). near, contained, alike: least similarities, see
     above. config: names the columns. Raises `DataError` where rows cannot be read.
     """
+    checked(near=near, contained=contained, alike=alike)
     trained = read(train, config=config, progress=progress)
     held = read(train if evals is None else evals, "eval", config=config, progress=progress)
     found = [*same(trained, held), *_near(trained, held, near, progress), *holding(trained, held, contained, progress)]  # fmt: skip
     if embed is not None:
         found += _paraphrased(trained, held, embed, alike)
     return Leaks(trained, held, _closest(found), embed is not None)
+
+
+def checked(**similarities: float) -> None:
+    """Raises `DataError` for similarities that are none."""
+    for name, value in similarities.items():
+        if not isinstance(value, (int, float)) or not 0 < value <= 1:
+            raise DataError(say("a similarity is over 0 and up to 1, not {value}.", value=value), field=name)
 
 
 def key(text: str) -> str:

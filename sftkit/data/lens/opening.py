@@ -5,7 +5,7 @@ opened("data/train.jsonl")            # also a hub id, several of them, SFTConfi
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -65,7 +65,7 @@ def opening(dataset: Any, config: SFTConfig | None = None, split: str = "train")
         return _in_memory(frame.where(frame.notna(), None).to_dict("records"), config)
     if isinstance(dataset, (str, Path)):
         return Opening(config.with_(dataset=str(dataset)), split)
-    items = list(dataset)
+    items = list(dataset) if isinstance(dataset, Iterable) else []
     if items and all(isinstance(item, dict) for item in items):
         return _in_memory(items, config)
     if items and all(isinstance(item, (str, Path)) for item in items):
