@@ -151,7 +151,8 @@ function lengthButtons(comparison: Comparison, side: Side, { label, changed, loo
   return ["here", "everywhere"].map((where) => {
     const [more, less] = [label(`grid.show_${where}`, words), label(`grid.shorten_${where}`, words)];
     const onclick = (event: Event) => toggle(event, where === "everywhere");
-    return h("button", { type: "button", "data-more": more, "data-less": less, "aria-expanded": String(all), onclick }, all ? less : more);
+    const title = where === "everywhere" ? `${label("grid.key.expand")} (${comparison.answers.length > 4 ? "Shift+E" : "E"})` : null;
+    return h("button", { type: "button", title, "data-more": more, "data-less": less, "aria-expanded": String(all), onclick }, all ? less : more);
   });
 }
 
@@ -159,6 +160,11 @@ function remember(comparison: Comparison, sides: Side[], all: boolean): void {
   const known = opened.get(comparison) ?? new Set();
   for (const side of sides) all ? known.add(side) : known.delete(side);
   opened.set(comparison, known);
+}
+
+/** None of this row's is shown in full for itself any more. */
+export function forget(comparison: Comparison): void {
+  opened.delete(comparison);
 }
 
 function show(answer: HTMLElement, all: boolean): void {

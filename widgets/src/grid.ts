@@ -254,7 +254,8 @@ export class Grid {
     this.dock.update();
   }
 
-  private redraw(): void {
+  /** The open row anew, where it stands. */
+  redraw(): void {
     if (this.tableShown) this.list.replace(this.detail());
     this.update();
   }

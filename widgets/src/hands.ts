@@ -1,5 +1,6 @@
 // From keys and buttons to what the grid does.
 
+import { forget } from "./answers";
 import type { Grid } from "./grid";
 import { command, type Command } from "./keys";
 import { withVerdict } from "./state";
@@ -65,6 +66,9 @@ export class Hands {
       case "raw":
       case "diff":
         return grid.changeLook({ view: look.view === wanted.do ? "markdown" : wanted.do });
+      case "expand":
+        if (state.current) forget(state.current);
+        return grid.changeLook({ expanded: !look.expanded }, false), grid.redraw();
       case "reference":
       case "full":
       case "dense":

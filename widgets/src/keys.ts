@@ -12,7 +12,7 @@ export type Command =
   | { do: Plain };
 
 type Plain =
-  | "tying" | "unrated" | "note" | "tags" | "flag" | "skip" | "undo" | "redo" | "raw" | "diff" | "reference" | "full" | "dense" | "filter" | "judge" | "card" | "close"; // prettier-ignore
+  | "tying" | "unrated" | "note" | "tags" | "flag" | "skip" | "undo" | "redo" | "raw" | "diff" | "expand" | "reference" | "full" | "dense" | "filter" | "judge" | "card" | "close"; // prettier-ignore
 
 /** Which of the two kinds of rows a line of the card is for. */
 export type Kind = "pair" | "ranking" | "both";
@@ -40,6 +40,7 @@ export const CARD: readonly (readonly [keys: readonly string[], label: string, w
   [["Space"], "grid.key.scroll", "both"],
   [["M"], "grid.key.raw", "both"],
   [["D"], "grid.key.diff", "both"],
+  [["E"], "grid.key.expand", "both"],
   [["R"], "grid.key.reference", "both"],
   [["Z"], "grid.key.full", "both"],
   [["L"], "grid.key.dense", "both"],
@@ -70,6 +71,7 @@ const PLAIN: Record<string, Command> = {
   r: { do: "reference" },
   m: { do: "raw" },
   d: { do: "diff" },
+  e: { do: "expand" },
   z: { do: "full" },
   l: { do: "dense" },
   "/": { do: "filter" },

@@ -28,7 +28,23 @@ export class Shell {
       const button = event.detail > 0 && (event.target as Element).closest("button");
       if (button && !document.activeElement?.closest("input, textarea, select, .skip, .reveal, .card")) this.focus();
     });
+    this.keepKeys();
     element.append(this.root);
+  }
+
+  /** When what had the focus is drawn anew, the grid has it: else the next key would be JupyterLab's (x cuts the cell). */
+  private keepKeys(): void {
+    let held: Element | null = null;
+    this.root.addEventListener("focusin", (event) => (held = event.target as Element));
+    this.root.addEventListener("focusout", ({ relatedTarget: to }) => {
+      if (to && !this.root.contains(to as Node)) held = null;
+    });
+    const redrawn = new MutationObserver(() => {
+      if (!held || held.isConnected || !this.root.isConnected || document.activeElement !== document.body) return;
+      held = null;
+      this.focus();
+    });
+    redrawn.observe(this.root, { childList: true, subtree: true });
   }
 
   focus(): void {

@@ -336,3 +336,30 @@ test("the end counts every kind of vote; the project's count goes on with one's 
   bar.others({ votes: 12, needed: 14, raters: [] }, "abtnnsa");
   expect([told(), told().textContent!.includes('{"votes":12')]).toEqual([first, true]); // the same one: it may have the focus
 });
+
+test("what had the focus is drawn anew: the keys stay the grid's", async () => {
+  const kernel = await show(new FakeKernel(3));
+  find(".row.open .views button:last-child").focus();
+  document.activeElement!.dispatchEvent(new MouseEvent("click", { bubbles: true })); // Enter
+  await settle();
+  expect([find(".diff") !== null, document.activeElement]).toEqual([true, root()]);
+  find(".row.open .question button").focus();
+  await press("a");
+  expect([last(kernel).verdict, openRow(), document.activeElement]).toEqual(["a", 1, root()]);
+  const elsewhere = document.body.appendChild(document.createElement("input"));
+  find(".row.open .question button").focus();
+  elsewhere.focus();
+  await press("b");
+  expect(document.activeElement).toBe(elsewhere);
+});
+
+test("E shows all answers in full and short again, also those opened one by one", async () => {
+  await show(new FakeKernel(2));
+  const full = () => page.querySelectorAll(".answer.all").length;
+  find(".more button").click();
+  expect(full()).toBe(1);
+  await press("e");
+  expect(full()).toBe(2);
+  await press("e");
+  expect(full()).toBe(0);
+});
