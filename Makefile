@@ -11,7 +11,7 @@ ONE_LINE := | awk '{ printf "\r\033[K%.78s", $$0; fflush() } END { printf "\r\03
 SHELL := /bin/bash
 .SHELLFLAGS := -o pipefail -c
 
-.PHONY: demo lab test check widgets data test-gpu bench clean
+.PHONY: demo lab test check widgets docs data test-gpu bench clean
 
 demo: $(VENV)/.installed  ## the main job, end to end, in the terminal
 	@$(BIN)/sftkit demo
@@ -36,6 +36,9 @@ bench: $(VENV)/.installed-tests  ## against TRL, LLaMA-Factory, OpenRLHF (half a
 
 widgets: $(VENV)/.installed-tests  ## bundle the browser half of the widgets anew (Node from the PATH or from the test tools)
 	@$(BIN)/python widgets/build.py
+
+docs: $(VENV)/.installed  ## write docs/api.md anew from the docstrings
+	@$(BIN)/python docs/make_api.py
 
 data: $(VENV)/.installed  ## rebuild the small world, byte for byte
 	@$(BIN)/python data/make_world.py

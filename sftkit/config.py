@@ -31,7 +31,20 @@ def _setting(
 
 
 class SFTConfig(BaseModel):
-    """The settings of one supervised fine-tuning run.
+    """The settings of one supervised fine-tuning run. A config never changes; `with_` makes a changed copy.
+
+        import sftkit as sk
+
+        config = sk.SFTConfig(
+            pretrain="data/tiny-base",
+            dataset="data/train.jsonl",
+            max_samples=64,
+            max_len=128,
+            train_batch_size=16,
+            learning_rate=1e-3,
+        )
+        config.with_(learning_rate=1e-4)
+        print(config.to_command("openrlhf==0.8.9"))
 
     Raises `ConfigError` with every fault at once: unknown names (with the nearest known one), wrong types, values out
     of bounds, and settings that exclude each other.

@@ -45,6 +45,11 @@ Pairs = list[tuple[str, list[str]]]
 def translate(text: str, lang: str = "en") -> Translation:
     """The settings, flags and traps of a launch command, a script with one in it, or a YAML file of settings.
 
+        found = sk.translate("openrlhf.cli.train_sft --pretrain data/tiny-base --dataset data/train.jsonl --max_len 512")
+        print(found)                # flag by flag, with the traps
+        found.config                # an SFTConfig
+
+    lang: "en" or "zh", of the explanations.
     Raises `ConfigError` where the text is none of these, or a quote in it is left open.
     """
     if entries := mapping(text):

@@ -47,11 +47,18 @@ def generate(
 ) -> Generations:
     """Answers of every model to every prompt.
 
+        answers = sk.generate({"base": "data/tiny-base", "tuned": run}, "data/eval.jsonl", limit=4, max_new_tokens=16)
+        answers.frame[["prompt_id", "model", "response"]]
+
     models: {name: model folder, Hub id, or Run}; the first is the baseline. prompts: a JSONL, JSON, CSV or Parquet file,
-    a DataFrame or a list (see read_prompts). input_key, output_key: columns of the question and of the right answer;
-    where they are not given, those that the first Run among the models was trained with. temperature 0 is greedy. gpus: ids of the cards to use, [] for the CPU, None for
-    whatever is visible; bf16 on a GPU, fp32 on a CPU. Each model is asked with its own chat template; one without
-    gets that of the others when they share one, else the project's "plain" (recorded in `sampling["template"]`).
+    a DataFrame or a list (see read_prompts). max_new_tokens: longest answer, in tokens. temperature: 0 is greedy. top_p:
+    share of the probability that is drawn from. seed: of the drawing. batch_size: prompts at a time. limit: only the
+    first prompts, so many. input_key, output_key: columns of the question and of the right answer; where they are not
+    given, those that the first Run among the models was trained with. gpus: ids of the cards to use, [] for the CPU,
+    None for whatever is visible; bf16 on a GPU, fp32 on a CPU. progress: a bar.
+
+    Each model is asked with its own chat template; one without gets that of the others when they share one, else the
+    project's "plain" (recorded in `sampling["template"]`).
 
     Raises DataError (prompts), GenerationError (settings, models, worker). An interrupt ends the worker.
     """

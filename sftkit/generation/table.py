@@ -85,12 +85,24 @@ class Generations:
 
     @classmethod
     def from_frame(cls, frame: pd.DataFrame) -> Generations:
-        """Any answers. Needed: prompt (text or messages), model, response. Every fault is named in one GenerationError."""
+        """Any answers, whoever gave them.
+
+            import pandas as pd
+
+            rows = [
+                {"prompt": "Add 2 and 3.", "model": "base", "response": "6"},
+                {"prompt": "Add 2 and 3.", "model": "tuned", "response": "5"},
+            ]
+            sk.Generations.from_frame(pd.DataFrame(rows)).pairs()
+
+        Needed: prompt (text or messages), model, response; the other columns of COLUMNS may be there. Every fault is named
+        in one GenerationError.
+        """
         return cls(frame)
 
     @classmethod
     def load(cls, path: str | Path) -> Generations:
-        """Read what `save` wrote."""
+        """Read what `save` wrote. GenerationError says what is wrong with the file."""
         path = Path(path)
         if not path.is_file():
             raise GenerationError(f"no answers at {path}: give the file that Generations.save wrote")
@@ -101,7 +113,12 @@ class Generations:
         return cls(frame)
 
     def save(self, path: str | Path) -> Path:
-        """Write Parquet. prompt is a list of structs, sampling JSON text, so that other programs can read it."""
+        """Write Parquet, and return its path.
+
+            sk.Generations.load(answers.save("answers.parquet")).models
+
+        prompt is a list of structs, sampling JSON text, so that other programs can read it.
+        """
         import pyarrow as pa
         import pyarrow.parquet as pq
 

@@ -177,6 +177,9 @@ def exam(
 ) -> Exam:
     """Let a judge sit its admission exam, and say how it did.
 
+        result = sk.exam(judge, store)
+        print(result)               # right, consistent, drawn to the first place or to length; result.weight for a panel
+
     Every pair goes through the judge's own protocol, in both orders where that asks for them. With a `store` the
     verdicts are kept there, so that an interrupted exam goes on and a repeated one costs nothing, and up to
     `human_votes` comparisons on which humans have voted are judged too (0: none). `Sitting(judge, store).estimate()`

@@ -47,6 +47,10 @@ class Judge:
     in dollars a million tokens, before the user's file and ours (see money.price_of).
 
     Raises JudgeError and, for rules, ConfigError.
+
+        judge = sk.Judge("gpt-4.1")
+        judge.estimate(answers, store)              # calls, tokens, dollars, minutes; nothing is asked yet
+        judge.rate(answers, store=store)
     """
 
     def __init__(
@@ -83,10 +87,12 @@ class Judge:
 
     @property
     def rater(self) -> str:
+        """The name its verdicts are stored under."""
         return f"judge:{self.model}/{self.protocol.name}"
 
     @property
     def price(self) -> Price | None:
+        """Dollars a million tokens, and where that comes from; None where no price is known."""
         return price_of(self.model, self.prices)
 
     def __repr__(self) -> str:

@@ -20,8 +20,15 @@ RATER = "panel"
 
 
 class Panel:
-    """judges: at least one, no two with the same rater's name. weights: one a judge, or {rater: weight}, 0 or more;
-    equal where none are given. `weights` may be set later. Raises JudgeError."""
+    """Several judges as one rater, "panel": each rates everything, then their outcomes are averaged by weight.
+
+    judges: at least one, no two with the same rater's name. weights: one a judge, or {rater: weight}, 0 or more; equal
+    where none are given. Raises JudgeError.
+
+        panel = sk.Panel([judge, sk.Judge("gpt-4.1-mini")], weights=[2, 1])
+        panel.rate(answers, store=store)
+        panel.votes(store)
+    """
 
     def __init__(self, judges: Sequence[Judge], weights: Sequence[float] | Mapping[str, float] | None = None):
         self.judges = list(judges)
@@ -34,6 +41,7 @@ class Panel:
         self.set_weights(weights)
 
     def set_weights(self, weights: Sequence[float] | Mapping[str, float] | None) -> None:
+        """Other weights from now on, as for the panel itself. Raises JudgeError."""
         names = [judge.rater for judge in self.judges]
         if weights is None:
             weights = [1.0] * len(names)
@@ -47,6 +55,7 @@ class Panel:
     def estimate(
         self, answers: Generations, store: RatingStore | None = None, limit: int | None = None
     ) -> list[CostEstimate]:
+        """What `rate` would take, judge by judge."""
         return [judge.estimate(answers, store, limit) for judge in self.judges]
 
     def rate(self, answers: Generations, store: RatingStore | None = None, **options: Any) -> pd.DataFrame:
@@ -62,6 +71,7 @@ class Panel:
         return self.votes(store)
 
     def stop(self) -> None:
+        """End the run under way, from any thread."""
         for judge in self.judges:
             judge.stop()
 

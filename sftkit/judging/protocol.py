@@ -51,7 +51,13 @@ def _plan(default: Any, help: str) -> Any:
 
 @dataclass(frozen=True)
 class Protocol:
-    """The rules of a judge. Raises ConfigError with every fault at once."""
+    """The rules of a judge.
+
+        fast = sk.Protocol(both_orders=False, questions="off")
+        sk.Judge("gpt-4.1", protocol=fast).estimate(answers)
+
+    Raises ConfigError with every fault at once.
+    """
 
     mode: str = _rule("pairwise", "Two answers in one question, or each answer alone.", tuple(VERSIONS))
     both_orders: bool = _rule(True, "Ask about every pair twice, with the answers changing places.")
@@ -167,9 +173,11 @@ class Protocol:
         return _nearest(name, [f.name for f in fields(Protocol)])
 
     def asks_questions(self, task: str | None) -> bool:
+        """Whether yes/no questions are made for prompts of this task type."""
         return self.questions == "on" or (self.questions == "auto" and kind_of_task(task) == "closed")
 
     def shows_reference(self, task: str | None) -> bool:
+        """Whether the judge sees the reference of prompts of this task type."""
         return self.reference == "on" or (self.reference == "auto" and kind_of_task(task) != "open")
 
 

@@ -262,6 +262,8 @@ class ReferenceJudge:
 
     The model whose answer agrees with the reference wins; both or neither is a tie. It costs nothing and never varies,
     and it knows nothing beyond the reference: no style, no tone, no other right answer.
+
+        sk.ReferenceJudge().rate(answers, store=store)
     """
 
     rater = RATER

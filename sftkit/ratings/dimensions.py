@@ -11,7 +11,16 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Dimension:
-    """One thing to score: `name` as stored, `label` as shown, `anchors` {1, 3, 5: meaning}, `example` of a fault."""
+    """One thing to score: `name` as stored, `label` as shown, `anchors` {1, 3, 5: meaning}, `example` of a fault.
+
+        from sftkit.ratings import DIMENSIONS, Dimension
+
+        anchors = {1: "Hard to read.", 3: "Plain.", 5: "A pleasure to read."}
+        style = Dimension("style", "Style", anchors, "One sentence of eighty words: 1.")
+        grid = sk.ComparisonGrid(answers, store=store, rater="ben", dimensions=[*DIMENSIONS, style])
+
+    Raises ValueError for a name that is no identifier, and for anchors other than 1, 3 and 5.
+    """
 
     name: str
     label: str
@@ -27,6 +36,7 @@ class Dimension:
             )
 
 
+# What an answer is scored on unless you say otherwise; the rubric is data, `[*DIMENSIONS, Dimension("style", ...)]`.
 DIMENSIONS: list[Dimension] = [
     Dimension(
         "helpfulness",

@@ -12,6 +12,7 @@ from typing import Any
 from sftkit.errors import Fault, RatingError
 from sftkit.ratings.dimensions import DIMENSIONS
 
+# What a rating can say: who wins, a tie of good or of bad answers, no judgement, or the state of the work on it.
 VERDICTS = ("a", "b", "tie", "both_bad", "unscored", "skipped", "open", "retracted")
 VOTES = ("a", "b", "tie", "both_bad")  # the verdicts that decide a comparison
 CANARY = "canary:"  # begins the name of an answer that was made to catch a judge
@@ -37,6 +38,11 @@ class Rating:
     A ranking of more than two models is one Rating a pair, all with evidence {"ranking": {"models", "ranks"}}.
 
     Raises RatingError with every fault at once.
+
+        first = answers.pairs().iloc[0]
+        scores = {"helpfulness": {"a": 2, "b": 4}}
+        vote = sk.Rating("human:ana", first.prompt_id, first.model_a, first.model_b, verdict="b", scores=scores)
+        store.add(vote)
     """
 
     rater: str

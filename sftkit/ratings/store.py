@@ -38,6 +38,10 @@ class RatingStore:
     Append-only: a change of mind is a new row and an undo is a row with verdict "retracted"; no row is ever changed
     or dropped. When `add` returns, the rating is on disk. Safe from several threads and processes at once; a forked
     or unpickled store opens connections of its own. Every failure is a StoreError.
+
+        store = sk.RatingStore("sqlite:///ratings.db")
+        store.register(answers)
+        store.votes()               # a DataFrame, empty as yet
     """
 
     def __init__(self, url: str | os.PathLike[str]):

@@ -81,6 +81,9 @@ def dry_run(
 ) -> DryRun:
     """Two steps on the longest batch and one on an ordinary one, with the ranks of the run, and what they took.
 
+        need = sk.dry_run(config)
+        need.peak_memory_mb, need.seconds_total     # MB of 10^6 bytes; seconds
+
     `progress` gets each line that the run says. Set `cancel`, or interrupt, to end it: its processes are killed at once.
     `timeout`: seconds after which that happens by itself. `runs_dir` is used only for runs over several hosts, which
     need a folder on their shared disk; it is left as it was.

@@ -62,10 +62,11 @@ class Finding:
         return SFTConfig(**{**settings, **self.fix})
 
     def message_in(self, lang: str) -> str:
-        """The message in "en" or "zh"; `label_in`: the fix's words."""
+        """The message in "en" or "zh"."""
         return in_language(self.message, lang)
 
     def label_in(self, lang: str) -> str:
+        """What the fix is called, in "en" or "zh"."""
         return in_language(self.fix_label, lang)
 
     def __str__(self) -> str:
@@ -114,6 +115,9 @@ def preflight(
     config: SFTConfig | Mapping[str, Any], runs_dir: str | Path = "runs", tier: Tier | None = None
 ) -> list[Finding]:
     """All findings about settings, the grave ones first; none is left out because of another.
+
+        for finding in sk.preflight(config):
+            print(finding.level, finding.field, finding.message)
 
     Takes a config, or a mapping of settings that may not make one (as in a form while it is being filled in).
     `tier`: leave out the checks that come after it. "instant" takes milliseconds, whatever the data: of large files it

@@ -43,6 +43,9 @@ def launch(
 ) -> Run:
     """Start a training run and return at once; it lives on its own from then on.
 
+        run = sk.launch(config)
+        run.wait().state            # "finished"; or go on working, and look at `run.status` when you like
+
     `queue`: wait, in state "queued", until no other run of this user on this machine has one of its GPUs (or the CPU);
     first come, first served. Without it the run starts at once, beside whatever runs there.
     `findings`: what `preflight` has just found, where the caller has shown it; None: it is made here.

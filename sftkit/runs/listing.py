@@ -26,6 +26,8 @@ FAR_TAIL = 2**22  # bytes in which the last eval loss is
 def list_runs(runs_dir: str | Path = "runs") -> pd.DataFrame:
     """The runs under `runs_dir`, newest first, a row each; a damaged one hides no other.
 
+        sk.list_runs("runs")[["id", "state", "loss"]]
+
     loss, eval_loss: the last ones (NaN: none). seconds: from creation to the last word. size: bytes on disk.
     checkpoints: complete ones. reason: the run's own words on its state. why: of a failed run, what it failed of, in short.
     """

@@ -43,7 +43,12 @@ SAME = "The same losses, bit for bit, in all {n:,} logged steps."
 class Replay:
     """What a run stood on. `data`: SHA-256 of each source, as "train: path"; `model`, `machine`, `versions` as in
     run.json; `settings`: a digest of all settings, defaults included; `losses`: a digest of the logged losses and,
-    to compare by, `steps` (how many were logged), `first` and `last` (nats a token)."""
+    to compare by, `steps` (how many were logged), `first` and `last` (nats a token).
+
+        replay = sk.Replay.of(run)
+        replay.differences()        # []: the same data, model, settings, versions and machine, so the same losses
+        print(replay.to_code())     # a cell that needs neither the run nor its folder
+    """
 
     config: SFTConfig
     settings: str = ""

@@ -43,7 +43,14 @@ LEAVE_LIMIT = 15.0  # seconds that wait() gives an ended run's processes to leav
 
 
 class Run:
-    """One training run, by its folder. Cheap to make; several may look at the same run."""
+    """One training run, by its folder. Cheap to make; several may look at the same run.
+
+        run.status.state, run.status.step           # ("finished", 4)
+        run.metrics()[["step", "loss"]]             # a DataFrame; loss in nats a trained token
+        print(run.log(tail=20))
+
+    `.path` is the folder. Raises RunNotFound.
+    """
 
     def __init__(self, path: str | Path):
         self.folder = Path(path).absolute()
@@ -321,7 +328,12 @@ class Run:
 
 
 def load_run(path: str | Path) -> Run:
-    """The run in folder `path`, from any notebook and after any restart. Raises RunNotFound."""
+    """The run in folder `path`, from any notebook and after any restart.
+
+        run = sk.load_run(run.path)
+
+    Raises RunNotFound.
+    """
     return Run(path)
 
 

@@ -59,6 +59,9 @@ class ComparisonGrid(anywidget.AnyWidget):
     that have an answer made worse, to measure the rater. filter: which rows to show, see `filter`.
 
     Raises ConfigError for an argument that cannot be, StoreError when the store cannot be written.
+
+        grid = sk.ComparisonGrid(answers, store=store, rater="ana")
+        grid                        # the last line of a cell shows it; then grid.progress, grid.ratings
     """
 
     _esm = _STATIC / "grid.js"

@@ -156,6 +156,7 @@ class Profile:
 
     @property
     def max_len(self) -> int:
+        """Longest row that is trained, in tokens."""
         return self.opening.config.max_len
 
     @property
