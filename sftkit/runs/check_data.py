@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from sftkit.data import Columns, Example, encoder
-from sftkit.data.turns import Message, holds_turns
+from sftkit.data.lens.leak import asked_twice
+from sftkit.data.lens.rows import Item
+from sftkit.data.turns import holds_turns
 from sftkit.errors import DataError
 from sftkit.runs.findings import Finding, check
 from sftkit.runs.look import Look
@@ -170,11 +172,10 @@ def eval_rows_in_training(look: Look) -> Iterator[Finding]:
         what = say("It") if len(look.eval.sources) == 1 else same[0].name
         yield Finding("warn", "eval_dataset", say("{what} is the training data itself: the eval loss will say nothing about new rows.", what=what))  # fmt: skip
         return
-    known = {_prompt_key(example) for example in train}
-    shared = [example for example in evals if _prompt_key(example) in known]
-    if shared:
-        answers = {_key(example) for example in train}
-        equal = sum(_key(example) in answers for example in shared)
+    pairs = list(asked_twice(*([Item(one.source, one.row, one) for one in rows] for rows in (train, evals))))
+    if pairs:
+        shared = [evals[number] for number in sorted({number for _, number, _ in pairs})]
+        equal = len({number for _, number, same_answer in pairs if same_answer})
         first = "" if look.train.whole else say(" (in the first {n} training rows)", n=len(train))
         yield Finding("warn", "eval_dataset", say("{shared} of {evals} eval prompts are in the training data too{first}, {equal} of them with the same answer. The first: {row}.", shared=len(shared), evals=len(evals), first=first, equal=equal, row=look.eval.name_of(shared[0])))  # fmt: skip
 
@@ -193,20 +194,3 @@ def tasks_missing_from_eval(look: Look) -> Iterator[Finding]:
             "eval_dataset",
             say("Trained but never evaluated: {named} (by column {by}).", named=named, by=by),
         )
-
-
-Key = tuple[tuple[str, str], ...]
-
-
-def _prompt_key(example: Example) -> Key:
-    """What comes before the last answer, word for word but for blanks."""
-    turns = example.messages[:-1] if example.messages[-1]["role"] == "assistant" else example.messages
-    return _words(turns)
-
-
-def _key(example: Example) -> Key:
-    return _words(example.messages)
-
-
-def _words(turns: list[Message]) -> Key:
-    return tuple((turn["role"], " ".join(turn["content"].split())) for turn in turns)

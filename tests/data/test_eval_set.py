@@ -113,6 +113,12 @@ def test_saved_rows_are_held_out_of_training_and_released(train, tmp_path):
     assert len(read_examples(config)) == len(before)
 
 
+def test_rows_of_one_instruction_can_be_drawn():
+    rows = [{**one, "prompt": "Go on."} for one in planted({"qa": 120})]
+    made = sk.make_eval_set(rows, 30, progress=False)
+    assert len(made) == 30 and made.leaks.rows == 0
+
+
 def test_a_patched_row_is_taken_as_edited(train, tmp_path):
     patches.edit(train, 1, "response", "mended by hand, as everybody can see here")
     patches.exclude(train, range(3, 595))

@@ -93,6 +93,15 @@ def test_what_everybody_says_is_no_leak():
     assert not Grams([one["prompt"] for one in plus]).contained([one["prompt"] for one in minus], 0.99)
 
 
+def test_one_prompt_of_many_rows_is_an_instruction():
+    chance = random.Random(5)
+    rows = [{"prompt": "Continue the text.", "response": row(chance)["response"]} for _ in range(3000)]
+    found = sk.leaks(rows[:2500], [*rows[2500:], *rows[:4]], progress=False)
+    assert (found.exact, found.rows) == (4, 4)
+    few = sk.leaks([*rows[:15], *[row(chance) for _ in range(50)]], rows[2500:], progress=False)
+    assert few.same_prompt == 500 and len(few.pairs) == 500 * 5
+
+
 def test_a_pair_is_shown_with_what_differs_and_hostile_text_is_text():
     hostile = "<script>alert(1)</script> <img src=x onerror=alert(2)> of the old harbour by the sea"
     found = sk.leaks([{"prompt": hostile, "response": "one two three four five"}], [{"prompt": hostile, "response": "one two three four six"}], progress=False)  # fmt: skip

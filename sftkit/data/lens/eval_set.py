@@ -23,7 +23,18 @@ import numpy as np
 from sftkit.config import SFTConfig
 from sftkit.data.lens import strata as parts
 from sftkit.data.lens.languages import language
-from sftkit.data.lens.leak import CONTAINED, MARGIN, NEAR, Leaks, checked, clusters_of, holding, key, leaks
+from sftkit.data.lens.leak import (
+    CONTAINED,
+    MARGIN,
+    NEAR,
+    Leaks,
+    checked,
+    clusters_of,
+    holding,
+    instructions,
+    key,
+    leaks,
+)
 from sftkit.data.lens.match import SEED, THIN, Match, matched, tasks_of
 from sftkit.data.lens.rows import Item, Rows, read
 from sftkit.data.lens.tasks import Embed, Label, Rules
@@ -310,8 +321,9 @@ def _alone(rows: Rows, near: float, progress: bool) -> set[int]:
     """Numbers of the rows that are like no other one, and whose question no other one asks."""
     labels = clusters_of([item.text for item in rows.items], near - MARGIN, progress)
     sizes = np.bincount(labels, minlength=len(labels))
-    asked = Counter(map(key, (item.prompt for item in rows.items)))
-    return {number for number, item in enumerate(rows.items) if sizes[labels[number]] == 1 and asked[key(item.prompt)] == 1 and item.answer.strip()}  # fmt: skip
+    keys = [key(item.prompt) for item in rows.items]
+    asked, many = Counter(keys), instructions(keys)
+    return {number for number, item in enumerate(rows.items) if sizes[labels[number]] == 1 and (asked[keys[number]] == 1 or keys[number] in many) and item.answer.strip()}  # fmt: skip
 
 
 def _part(rows: Rows, numbers: Iterable[int]) -> Rows:

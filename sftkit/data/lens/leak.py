@@ -13,7 +13,8 @@ paraphrase   questions that mean the same to an embedding model (cosine of at le
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -23,7 +24,7 @@ import numpy as np
 from sftkit.config import SFTConfig
 from sftkit.data.lens.duplicates import NearDuplicates, similarity
 from sftkit.data.lens.grams import Grams
-from sftkit.data.lens.rows import Rows, read, told
+from sftkit.data.lens.rows import Item, Rows, read, told
 from sftkit.data.lens.tasks import Embed, vectors
 from sftkit.errors import DataError
 from sftkit.wording import listed, say
@@ -36,6 +37,7 @@ NEAR, CONTAINED, ALIKE = 0.8, 0.6, 0.9
 SHOWN = 5  # training rows listed for an eval row
 COMPARED = 200  # training rows of a cluster that an eval row is compared with
 MARGIN = 0.1  # below `near`, for what MinHash is out by (0.036 at 0.8 is one standard error)
+MANY = 20  # rows, or 1 in 100, with one prompt: it is an instruction
 BLOCK = 256  # eval rows whose vectors are compared at a time
 PIECE = 1000
 COLUMNS = (
@@ -165,7 +167,7 @@ def leaks(train: Any, evals: Any = None, *, embed: Embed | None = None, near: fl
     checked(near=near, contained=contained, alike=alike)
     trained = read(train, config=config, progress=progress)
     held = read(train if evals is None else evals, "eval", config=config, progress=progress)
-    found = [*same(trained, held), *_near(trained, held, near, progress), *holding(trained, held, contained, progress)]  # fmt: skip
+    found = [*_same(trained, held), *_near(trained, held, near, progress), *holding(trained, held, contained, progress)]  # fmt: skip
     if embed is not None:
         found += _paraphrased(trained, held, embed, alike)
     return Leaks(trained, held, _closest(found), embed is not None)
@@ -183,16 +185,43 @@ def key(text: str) -> str:
     return " ".join(text.casefold().split())
 
 
-def same(train: Rows, evals: Rows) -> list[Pair]:
+def asked_twice(train: Sequence[Item], evals: Sequence[Item]) -> Iterator[tuple[int, int, bool]]:
+    """Numbers of a training row and an eval row with the same question, and whether the answer is the same too; of each eval
+    row the first SHOWN of either kind. What many training rows ask is an instruction and counts only with the same answer."""
+    asked: dict[str, dict[str, list[int]]] = {}
+    for number, item in enumerate(evals):
+        asked.setdefault(key(item.prompt), {}).setdefault(key(item.answer), []).append(number)
+    keys = [key(item.prompt) for item in train]
+    many = instructions(keys)
+    seen: Counter[tuple[str, str, bool]] = Counter()
+    full: set[str] = set()  # questions of which enough was told
+    for number, item in enumerate(train):
+        question, answer = keys[number], key(item.answer)
+        answers = asked.get(question, {})
+        left = [answer] if question in many or question in full else list(answers)
+        told_anew = 0
+        for one in left:
+            equal = one == answer
+            if one in answers and seen[question, one, equal] < SHOWN:
+                seen[question, one, equal] += 1
+                told_anew += not equal
+                yield from ((number, other, equal) for other in answers[one])
+        if len(left) > 1 and not told_anew:
+            full.add(question)
+
+
+def instructions(keys: Sequence[str]) -> set[str]:
+    """Prompts that so many rows have that they are no question of their own: "Continue the text"."""
+    most = max(MANY, len(keys) // 100)
+    return {one for one, count in Counter(keys).items() if count > most}
+
+
+def _same(train: Rows, evals: Rows) -> list[Pair]:
     """Rows with the same question: "exact" where the answer is the same too, else "same_prompt"."""
-    asked: dict[str, list[int]] = {}
-    for number, item in enumerate(evals.items):
-        asked.setdefault(key(item.prompt), []).append(number)
     found = []
-    for number, item in enumerate(train.items):
-        for other in asked.get(key(item.prompt), ()):
-            equal = key(item.answer) == key(evals.items[other].answer)
-            found.append(Pair("exact" if equal else "same_prompt", number, other, 1.0 if equal else similarity(item.text, evals.items[other].text)))  # fmt: skip
+    for number, other, equal in asked_twice(train.items, evals.items):
+        alike = 1.0 if equal else similarity(train.items[number].text, evals.items[other].text)
+        found.append(Pair("exact" if equal else "same_prompt", number, other, alike))
     return found
 
 

@@ -32,7 +32,7 @@ class Item:
     source: str
     row: int
     example: Example
-    hash: str
+    hash: str = ""
     raw: Row | None = None
 
     @property
