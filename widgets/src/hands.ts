@@ -13,6 +13,7 @@ export class Hands {
   readonly keydown = (event: KeyboardEvent): void => {
     event.stopPropagation();
     this.grid.attention.alive();
+    if (event.isComposing) return; // an input method's: its Esc drops a half-typed word and leaves no field
     const target = event.target as HTMLElement;
     if (target.closest("textarea, input, select")) {
       if (event.key === "Escape" || (event.key === "Enter" && (event.ctrlKey || event.metaKey))) this.leaveField(target);

@@ -363,3 +363,14 @@ test("E shows all answers in full and short again, also those opened one by one"
   await press("e");
   expect(full()).toBe(0);
 });
+
+test("keys of an input method are its own: Esc drops a word and leaves no field", async () => {
+  const kernel = await show(new FakeKernel(2));
+  await press("n");
+  const note = find("textarea");
+  const escape = (isComposing: boolean) => note.dispatchEvent(new KeyboardEvent("keydown", { key: "Escape", isComposing, bubbles: true }));
+  escape(true);
+  expect(document.activeElement).toBe(note);
+  escape(false);
+  expect([document.activeElement, kernel.votes.length]).toEqual([root(), 0]);
+});
