@@ -43,6 +43,7 @@ export class Grid {
   private advanceFrom: number | null = null; // the row whose first verdict is on its way to the disk
   private mine: number | null = null; // the row that the kernel gave this rater last
   private finished = false; // nothing is left to rate
+  private free = 0; // rows that others have given back since then
   private reviewing = false; // and the rater wants to see the rows all the same
   private ticker = 0;
   private showPicture = (): void => {}; // of a notebook without a kernel
@@ -165,6 +166,7 @@ export class Grid {
     const unsaved = next !== null && ![".", "o", "x"].includes(this.state.states[next]!); // rated here, not on disk yet
     const row = unsaved ? this.state.nextUnrated(next) : next;
     this.finished = row === null;
+    this.free = 0;
     if (row === null) return this.layOut();
     this.mine = row === next ? row : null;
     this.reviewing = false;
@@ -200,7 +202,8 @@ export class Grid {
   private layOut(): void {
     const done = this.project ? this.finished : this.state.nextUnrated(null) === null;
     if (done && !this.reviewing && this.state.kept?.length !== 0) {
-      const panel = allDone(this.state, this.label, this.revealed, {
+      const panel = allDone(this.state, this.label, this.revealed, this.free, {
+        next: () => void this.next(null),
         back: () => this.review(this.state.focus),
         unfilter: () => this.filter.clear(),
         reveal: async () => void (await this.kernel.ask({ kind: "reveal" }).catch((error) => this.fail(error))),
@@ -331,7 +334,10 @@ export class Grid {
 
   private others({ all, states }: Told): void {
     if (all) this.bar.others(all, states);
-    if (this.state.refresh(states) && this.tableShown) this.list.render();
+    if (!this.state.refresh(states)) return;
+    if (this.tableShown) return this.list.render();
+    this.free = this.state.count(".");
+    this.layOut();
   }
 
   private filtered({ rows }: Filtered): void {

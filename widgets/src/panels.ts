@@ -110,17 +110,21 @@ export function keyCard(label: Label, ranks: boolean, close: () => void): HTMLEl
 }
 
 export interface DoneActions {
+  next(): void;
   back(): void; // to the table, to change a vote
   unfilter(): void;
   reveal(): Promise<void>;
 }
 
-/** Nothing is left to rate: of the rows that the filter keeps, of those that others leave, or at all. */
-export function allDone(state: GridState, label: Label, revealed: boolean, actions: DoneActions): HTMLElement {
+/**
+ * Nothing is left to rate: of the rows that the filter keeps, of those that others leave, or at all. free: rows that others
+ * have given back since.
+ */
+export function allDone(state: GridState, label: Label, revealed: boolean, free: number, actions: DoneActions): HTMLElement {
   const counts = { a: state.count("a"), tie: state.count("t"), b: state.count("b"), both_bad: state.count("n"), ranked: state.count("r"), skipped: state.count("s") };
   const ranks = state.sides.length > 2;
   const closed = state.count("x");
-  const title = state.kept ? label("grid.all_done_filter") : closed ? label("grid.all_done_for_now", { n: closed }) : label("grid.all_done", { n: state.total });
+  const title = state.kept ? label("grid.all_done_filter") : free ? label("grid.all_done_again", { n: free }) : closed ? label("grid.all_done_for_now", { n: closed }) : label("grid.all_done", { n: state.total });
   const button = (text: string, action: () => void) => h("button", { type: "button", onclick: action }, text);
   return h(
     "div",
@@ -131,6 +135,7 @@ export function allDone(state: GridState, label: Label, revealed: boolean, actio
     h(
       "div",
       { class: "panel-buttons" },
+      free ? button(label("grid.next"), actions.next) : null,
       state.kept ? button(label("grid.filter.clear"), actions.unfilter) : null,
       button(label("grid.change_vote"), actions.back),
       revealed || state.count(".", "o") ? null : revealButton(label, actions.reveal),

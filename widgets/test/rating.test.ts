@@ -322,7 +322,7 @@ test("the end counts every kind of vote; the project's count goes on with one's 
   const state = new GridState("abtnns.", []);
   const nothing = () => {};
   const actions = { unrated: nothing, undo: nothing, redo: nothing, full: nothing, dense: nothing, filter: nothing, judge: nothing, card: nothing };
-  const panel = allDone(state, said, false, { back: nothing, unfilter: nothing, reveal: async () => {} });
+  const panel = allDone(state, said, false, 0, { next: nothing, back: nothing, unfilter: nothing, reveal: async () => {} });
   expect(panel.textContent).toContain('{"a":1,"tie":1,"b":1,"both_bad":2,"ranked":0,"skipped":1}');
 
   const bar = new Bar(state, said, actions);
@@ -373,4 +373,23 @@ test("keys of an input method are its own: Esc drops a word and leaves no field"
   expect(document.activeElement).toBe(note);
   escape(false);
   expect([document.activeElement, kernel.votes.length]).toEqual([root(), 0]);
+});
+
+test("what others give back after the end is offered, and not taken unasked", async () => {
+  const kernel = new FakeKernel(3);
+  kernel.project = true;
+  kernel.closed = new Set([0, 2]);
+  await show(kernel);
+  await press("a");
+  expect(find(".panel h3").textContent).toBe("grid.all_done_for_now");
+  kernel.closed.delete(0);
+  const asked = kernel.asked.filter((kind) => kind === "next").length;
+  await settle(5000);
+  expect(find(".panel h3").textContent).toBe("grid.all_done_again");
+  expect(kernel.asked.filter((kind) => kind === "next").length).toBe(asked);
+  [...page.querySelectorAll<HTMLElement>(".panel button")].find((one) => one.textContent === "grid.next")!.click();
+  await settle();
+  expect(openRow()).toBe(0);
+  await press("b");
+  expect(find(".panel h3").textContent).toBe("grid.all_done_for_now");
 });
