@@ -119,6 +119,16 @@ def test_rows_of_one_instruction_can_be_drawn():
     assert len(made) == 30 and made.leaks.rows == 0
 
 
+def test_a_save_that_fails_holds_nothing_out(train, tmp_path, monkeypatch):
+    before = len(read_examples(sk.SFTConfig(pretrain="model", dataset=str(train))))
+    made = sk.make_eval_set(train, 30, progress=False)
+    monkeypatch.setattr("sftkit.data.lens.eval_files._lines", lambda rows: (_ for _ in ()).throw(OSError("disk full")))  # fmt: skip
+    with pytest.raises(OSError, match="disk full"):
+        made.save(tmp_path / "eval.jsonl")
+    assert len(read_examples(sk.SFTConfig(pretrain="model", dataset=str(train)))) == before
+    assert not (tmp_path / "eval.jsonl").exists() and set(patches.listing(train)["state"]) == {"reverted"}
+
+
 def test_a_patched_row_is_taken_as_edited(train, tmp_path):
     patches.edit(train, 1, "response", "mended by hand, as everybody can see here")
     patches.exclude(train, range(3, 595))

@@ -59,19 +59,25 @@ def _with_task(row: Row, item: Item, task: str, rows: Rows) -> Row:
 
 
 def save(made: EvalSet, path: Path, train_out: Path | None, overwrite: bool) -> Path:
-    """As `EvalSet.save`. What cannot work is found before anything is written."""
+    """As `EvalSet.save`. What cannot work is found before anything is written; what fails later is taken back. The rows are
+    held out first: whatever happens then, no row of an eval file is trained."""
     _checked(made, path, train_out, overwrite)
     sidecar = path.with_name(path.name + SIDECAR)
     before = _made_before(sidecar)
     facts = _facts(made) | {"file": path.name, "train_out": str(train_out) if train_out else None}
-    _write(path, _lines(made.rows))
-    # the record before the holding out: a crash between them leaves rows out that it tells of, or trains none of them
-    _write(sidecar, _json(facts | {"held_out": before}))
-    if train_out:
-        _write(train_out, _lines(shaped(made.rest)))
-        return path
-    held = {name: [*before.get(name, []), *_hold_out(made, name)] for name in made.items.sources}
-    _write(sidecar, _json(facts | {"held_out": before | held}))
+    held: dict[str, list[str]] = {}
+    try:
+        if train_out:
+            _write(train_out, _lines(shaped(made.rest)))
+        else:
+            held = {name: _hold_out(made, name) for name in made.items.sources}
+        _write(path, _lines(made.rows))
+        both = {name: [*before.get(name, []), *held.get(name, [])] for name in {**before, **held}}
+        _write(sidecar, _json(facts | {"held_out": both}))
+    except BaseException:
+        for name, ids in held.items():
+            patches.revert(name, ids, wanted=_split(made))
+        raise
     return path
 
 
