@@ -71,6 +71,7 @@ def test_from_a_count_to_its_rows_mended_and_left_out(notebook, page, lab, outsi
     view.locator(".line", has_text="{{7*7}}").click()
     expect(view.locator(".whole")).to_contain_text("<script>window.hacked=1</script>")
     expect(view.locator(".whole")).to_contain_text("speaks of itself as an AI")
+    expect(view.locator(".whole .sign")).to_have_text("U+202E")
     assert page.evaluate("() => window.hacked") is None
     assert view.locator("img, script, .whole b.bold, .line i").count() == 0
 

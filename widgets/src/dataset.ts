@@ -112,6 +112,7 @@ class DatasetPage {
     const tools = h("div", { class: "bar tools" }, this.search, this.only, this.count, h("span", { class: "gap" }), this.bulk);
     const faults = setup.faults.map((fault) => h("p", { class: "warning" }, `⚠ ${fault}`));
     this.body.replaceChildren(head, ...faults, this.about, tools, this.table.element, this.panel.element, this.list);
+    this.table.fit(setup.rows);
     this.picked([]);
   }
 

@@ -2,6 +2,7 @@
 
 import { h, type Label } from "./dom";
 import type { Cell, Whole } from "./dataset_protocol";
+import { signs } from "./dataset_signs";
 
 export interface RowActions {
   save(number: number, cell: Cell, text: string): Promise<void>;
@@ -78,9 +79,9 @@ export class RowPanel {
     const edit = h("button", { type: "button", class: "edit", "data-role": cell.role, "aria-label": label("dataset.edit_of", { name: cell.name }), onclick: () => this.change(cell, box) }, label("dataset.edit"));
     const role = ["system", "user", "assistant", "task"].includes(cell.role) ? label(`dataset.role.${cell.role}`) : cell.role;
     const head = h("div", { class: "cell-head" }, h("b", {}, role || cell.name), role ? h("span", { class: "quiet" }, cell.name) : null, h("span", { class: "gap" }), cell.fixed ? h("span", { class: "quiet" }, label("dataset.fixed")) : edit);
-    const text = h("div", { class: "text", dir: "auto", tabindex: 0 }, cell.text || h("i", { class: "quiet" }, label("dataset.nothing")));
+    const text = h("div", { class: "text", dir: "auto", tabindex: 0 }, ...(cell.text ? signs(cell.text) : [h("i", { class: "quiet" }, label("dataset.nothing"))]));
     const box = h("article", { class: `part ${cell.role === "assistant" ? "answer" : ""}` }, head, text);
-    if (cell.was !== undefined) box.append(h("details", { class: "was" }, h("summary", {}, label("dataset.was")), h("div", { class: "text", dir: "auto" }, cell.was || label("dataset.nothing"))));
+    if (cell.was !== undefined) box.append(h("details", { class: "was" }, h("summary", {}, label("dataset.was")), h("div", { class: "text", dir: "auto" }, ...signs(cell.was || label("dataset.nothing")))));
     return box;
   }
 

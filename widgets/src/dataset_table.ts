@@ -3,8 +3,10 @@
 import { h, type Label } from "./dom";
 import { Previews } from "./previews";
 import type { Found, Preview, Sort } from "./dataset_protocol";
+import { signs } from "./dataset_signs";
 
 const ROW = 46; // px: two lines
+const TALL = 370; // px of the whole table
 const SPARE = 8; // rows kept above and below those in sight
 const HEADS: { sort?: Sort; name: string }[] = [
   { sort: "row", name: "row" },
@@ -61,6 +63,11 @@ export class Table {
     this.space.addEventListener("click", this.clicked);
     this.resized.observe(this.scroller);
     this.drawHead();
+  }
+
+  /** Of data with few rows the table is low; it stays as it is while a list of some of them is shown. */
+  fit(rows: number): void {
+    this.scroller.style.height = `${Math.min(TALL, 46 + Math.max(2, rows) * ROW)}px`;
   }
 
   close(): void {
@@ -208,7 +215,7 @@ export class Table {
     if (sources.length > 1) number.append(h("small", { title: sources[row.source] ?? null }, name(sources[row.source] ?? "")));
     if (row.edited) number.append(h("em", {}, label("dataset.edited")));
     if (row.excluded) number.append(h("em", {}, label("dataset.excluded")));
-    const cell = (kind: string, text: string) => h("div", { class: `cell ${kind}`, role: "gridcell", dir: "auto" }, text);
+    const cell = (kind: string, text: string) => h("div", { class: `cell ${kind}`, role: "gridcell", dir: "auto" }, ...signs(text));
     line.append(h("div", { class: "cell check" }, check), number, cell("task", row.task), cell("language", row.language ?? ""));
     line.append(cell("turns", row.turns ? String(row.turns) : ""), cell("length", row.length?.toLocaleString("en") ?? ""));
     if (row.fault) line.append(h("div", { class: "cell fault", role: "gridcell" }, `⚠ ${row.fault} `, h("span", { class: "quiet" }, row.prompt)));

@@ -5,6 +5,7 @@
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import widget from "../src/dataset";
 import { percentage, placeOf } from "../src/dataset_figures";
+import { signs } from "../src/dataset_signs";
 import type { Model } from "../src/kernel";
 import { browserParts, settle } from "./fake";
 
@@ -222,6 +223,12 @@ test("a profile under way shows how far it is, then its figures", async () => {
   await settle(500);
   expect(page.querySelector(".chip")).not.toBeNull();
   expect(page.querySelector("progress")).toBeNull();
+});
+
+test("what shows nothing or turns the text around stands as its number", () => {
+  const shown = (text: string) => signs(text).map((part) => (typeof part === "string" ? part : `[${part.textContent}]`)).join("");
+  expect(shown("a\u202eb\u200b\u0007")).toBe("a[U+202E]b[U+200B][U+0007]");
+  expect(shown("line\n\ttab 👩\u200d🔬 می\u200cخواهم 利马")).toBe("line\n\ttab 👩\u200d🔬 می\u200cخواهم 利马");
 });
 
 test("shares and the place of a length", () => {
