@@ -22,6 +22,8 @@ FORMS = (
     say("no canaries were judged"),
     say("canaries are in no ranking"),
     say("too few prompts for an interval"),
+    say("length control needs len_a and len_b of every scored vote: register the answers in the store, or give votes with these columns"),
+    say("lengths do not overlap: {why}", why=""),
     say("the order was not kept"),
     say("the answers are not known"),
     say("all answers are as long as the other"),

@@ -1,7 +1,8 @@
 """The report as HTML, for a notebook cell and as one file that opens offline.
 
 No script and nothing loaded from anywhere; prompts, answers and names are hostile and escaped by jinja2 (autoescape). A
-figure with examples behind it is a link to them, further down on the page.
+figure with examples behind it is a link to them, further down in the file; in a notebook, which keeps such links to itself, it
+opens them over the page (HTML's popover).
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ def template(name: str) -> jinja2.Template:
 
 def fragment(report: Any, lang: str = "en") -> str:
     """For a notebook cell; takes its colours from the theme."""
-    return template(PAGE).render(whole=False, **_content(report, lang))
+    return template(PAGE).render(whole=False, **_content(report, lang, popover=True))
 
 
 def whole_page(report: Any, lang: str = "en") -> str:
@@ -102,8 +103,9 @@ OWN = {
 class Places:
     """A name on the page for every set of comparisons: the anchor of its examples, and what the widget asks for."""
 
-    def __init__(self, allowed: set[Where] | None = None):
-        self._allowed, self._prefix, self.all = allowed, f"x{uuid.uuid4().hex[:6]}", {}
+    def __init__(self, allowed: set[Where] | None = None, popover: bool = False):
+        self._allowed, self._prefix, self.popover = allowed, f"x{uuid.uuid4().hex[:6]}", popover
+        self.all: dict[Where, str] = {}
 
     def __call__(self, where: Where | None) -> str:
         """The name; "" where there is nothing to see."""
@@ -145,10 +147,10 @@ def title(report: Any) -> str:
     return say("{models} against {baseline}", models=", ".join(models), baseline=report.baseline)
 
 
-def _content(report: Any, lang: str) -> dict[str, Any]:
+def _content(report: Any, lang: str, popover: bool = False) -> dict[str, Any]:
     parts = [(name, PARTS[name][0], sections(report, name)) for name in PARTS] if len(report.votes) else []
     examples = _examples(report, [section for *_, made in parts for section in made])
-    places = Places(set(examples))
+    places = Places(set(examples), popover)
     for where in examples:
         places(where)
     alarms, first, others, rests = _head(report)

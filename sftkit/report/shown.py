@@ -127,14 +127,14 @@ def note_cell(text: str) -> Cell:
     return Cell(said(text), number=False)
 
 
-def share_cells(row: Any, name: str, where: Where | None = None, value: str = "win_rate", mark: Any = None) -> list[Cell]:  # fmt: skip
+def share_cells(row: Any, name: str, where: Where | None = None, value: str = "win_rate", zero: float | None = 0.5, mark: Any = None) -> list[Cell]:  # fmt: skip
     """Bar, share, interval and n of a row with low, high, n: the cells of SHARE columns."""
     share, n = getattr(row, value), int(row.n)
     if not n or math.isnan(share):
         nothing = say("no votes")
         return [Cell(), Cell(nothing, number=True), Cell(), Cell(str(n))]
     text = tip(name, words.percent(share), row, getattr(row, "unscored", 0))
-    strip = Strip(share, row.low, row.high, mark=mark)
+    strip = Strip(share, row.low, row.high, zero=zero, mark=mark)
     return [
         Cell(tip=text, strips=(strip,), where=where),
         Cell(words.percent(share), text, where=where),

@@ -45,18 +45,25 @@ def win_rates(report: Any) -> Section:
     table = words.by_support(report.win_rates, report.beaten)
     about = say("Share of votes won against {baseline}. A tie is half a win.", baseline=report.baseline)
     columns = [say("rater"), say("model"), *share_columns(say("win rate")), say("won, tied, lost"), say("unscored")]  # fmt: skip
-    rows = []
-    for r in table.itertuples():
-        where = Where("votes", r.rater, r.model, r.baseline)
-        counts = plain(f"{r.wins}, {r.ties}, {r.losses}")
-        rows.append([who_cell(r.rater), name_cell(r.model), *share_cells(r, "win_rates", where), counts, plain(r.unscored)])  # fmt: skip
-    return Section("win_rates", say("Win rate"), about, folded(columns, rows), empty=words.NOTHING if not rows else "")  # fmt: skip
+    alone = ~table["rater"].isin(_heard(report))  # one human of several: one click away
+    made = folded(columns, [_win_rate(r) for r in table[~alone].itertuples()])
+    own = [_win_rate(r) for r in table[alone].itertuples()]
+    made += [Table(columns, once(own), say("Each human alone"), open=False)] * bool(own)
+    return Section("win_rates", say("Win rate"), about, made, empty="" if made else words.NOTHING)
+
+
+def _win_rate(r: Any) -> list[Cell]:
+    cells = share_cells(r, "win_rates", Where("votes", r.rater, r.model, r.baseline))
+    return [who_cell(r.rater), name_cell(r.model), *cells, plain(f"{r.wins}, {r.ties}, {r.losses}"), plain(r.unscored)]  # fmt: skip
 
 
 def folded(columns: list[str], rows: list[list[Cell]]) -> list[Table]:
-    """The first rows in view, the rest one click away; a name that repeats the one above it is left out."""
+    """The first rows in view, the rest one click away; a name that repeats the one above it is left out, and so is a column
+    with nothing in it."""
     if not rows:
         return []
+    used = [i for i in range(len(columns)) if any(row[i].text or row[i].strips for row in rows)]
+    columns, rows = [columns[i] for i in used], [[row[i] for i in used] for row in rows]
     first = Table(columns, once(rows[:SHOWN]))
     rest = rows[SHOWN:]
     return [first, *([Table(columns, once(rest), say("{n} more", n=len(rest)), open=False)] if rest else [])]
@@ -208,8 +215,11 @@ def length_controlled(report: Any) -> Section:
         tail = share_cells(r, "length_controlled") if not math.isnan(r.win_rate) else [Cell(said(r.note), number=False), Cell(), Cell(), plain(r.n)]  # fmt: skip
         rows.append([who_cell(r.rater), name_cell(r.model), name_cell(prior), *tail])
     columns = [say("rater"), say("model"), say("prior"), *share_columns(say("win rate"))]
-    about = say("Win rate if both answers were of the same length.")
-    return Section("length_controlled", say("At equal length"), about, folded(columns, rows), empty="" if rows else say("The lengths of the answers are not known."))  # fmt: skip
+    about, title = say("Win rate if both answers were of the same length."), say("At equal length")
+    if table["win_rate"].isna().all():  # one reason is enough
+        why = table["note"].iloc[0] if len(table) else say("The lengths of the answers are not known.")
+        return Section("length_controlled", title, about, empty=said(why))
+    return Section("length_controlled", title, about, folded(columns, rows))
 
 
 def mean_scores(report: Any) -> Section:

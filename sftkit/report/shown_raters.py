@@ -36,7 +36,7 @@ def agreement(report: Any) -> Section:
     for r in report.agreement.itertuples():
         known = not math.isnan(r.ceiling)
         where = Where("apart", r.rater_x, against=r.rater_y)
-        row = share_cells(r, "agreement", where, "agreement", r.ceiling if known else None)
+        row = share_cells(r, "agreement", where, "agreement", None, r.ceiling if known else None)
         rest = say("{share} of {n}", share=words.percent(r.without_ties), n=r.n_without_ties) if r.n_without_ties else say("all ties")  # fmt: skip
         kappa = "" if math.isnan(r.kappa) else f"{r.kappa:.2f}"
         kappa_span = words.between(r.kappa_low, r.kappa_high, ".2f")
@@ -125,6 +125,8 @@ def _share(value: float, low: float, high: float, n: float) -> Cell:
     )
 
 
+HUMANS = 5  # whose cards are shown beside the judges'
+
 BIASES = {
     "first": (say("for the answer shown first"), True),
     "length": (say("for the longer answer"), False),
@@ -142,20 +144,25 @@ BEHIND = {"first": "votes", "flips": "flips", "unscored": "unscored", "canaries"
 def bias_card(report: Any) -> Section:
     """A card for each rater, judges first: every leaning, how much it moves, and the ranking without it."""
     card = report.bias_card
-    raters = sorted(dict.fromkeys(card["rater"]), key=lambda r: (not r.startswith("judge:"), r))
+    most = card.groupby("rater")["n"].max()
+    raters = sorted(most.index, key=lambda r: (not r.startswith("judge:"), -most[r], r))
+    humans = [rater for rater in raters if not rater.startswith("judge:")]
+    raters = [rater for rater in raters if rater not in humans[HUMANS:]]
     columns = [say("leaning"), say("figure"), say("95 % interval"), "n", say("effect, points"), "", say("moves win rates by"), say("ranking without it")]  # fmt: skip
     made = []
     for rater in raters:
         rows = [_bias(r) for r in card[card["rater"] == rater].itertuples()]
         made.append(Table(columns, rows, words.describe(rater), open=rater.startswith("judge:") or not made))
     about = say("Every leaning that can be measured; red where answers that must not win did so in more than {red} %.", red=round(100 * RED))  # fmt: skip
-    return Section("bias_card", say("Biases"), about, made, empty="" if made else say("No votes yet."))
+    left = len(humans) - HUMANS
+    notes = [say("{n} more raters are in report.bias_card.", n=left)] * (left > 0)
+    return Section("bias_card", say("Biases"), about, made, notes, empty="" if made else say("No votes yet."))
 
 
 def _bias(r: Any) -> list[Cell]:
     name, share = BIASES[r.bias]
     if math.isnan(r.value):
-        return [name_cell(name), Cell("–", said(r.note)), plain(""), plain(""), Cell(), plain(""), plain(""), note_cell(r.note)]  # fmt: skip
+        return [name_cell(name), Cell("–", said(r.note)), plain(""), plain(""), Cell(number=False), plain(""), plain(""), note_cell(r.note)]  # fmt: skip
     red = r.bias == "canaries" and r.value > RED
     figure = words.percent(r.value) if share else say("{points} points", points=points(r.value))
     span = words.span(r.low, r.high) if share else (words.between(r.low, r.high, "+.1f"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
@@ -102,5 +103,12 @@ def test_a_report_is_looked_through(notebook, lab, page, outside):
     static = notebook.area("sk.Report(store)").locator(".sftkit-report")
     expect(static.locator(".headline")).to_contain_text("tuned beats base")
     notebook.shot("report-static", static)
+    static.locator("[data-name=win_rates] td.number button").first.click()
+    behind = static.locator(".behind:popover-open")
+    expect(behind.locator("pre").first).to_be_visible()
+    if shots := os.environ.get("SFTKIT_SHOTS"):
+        page.screenshot(path=f"{shots}/report-behind.png")
+    page.keyboard.press("Escape")
+    expect(behind).to_have_count(0)
     assert page.evaluate("window.hacked") is None
     assert page.watched.left == [] and outside.asked == [] and page.watched.errors == []

@@ -74,8 +74,12 @@ def test_links_lead_to_examples_on_the_page_and_no_script_is_needed(report, tmp_
     assert len(page.links) > 30 and {link[1:] for link in page.links} <= page.ids
     assert "script" not in page.tags and not re.search(r"https?://|@import|url\(", html)
     assert "question 0 answer" in page.text and "clear" in page.text and "is better" in page.text
-    two = Page(report._repr_html_() + report._repr_html_())
-    assert len(two.ids) == 2 * len(page.ids), "two reports in one notebook do not share ids"
+    cell = report._repr_html_()
+    opened = set(re.findall(r'popovertarget="([^"]+)"', cell))
+    assert opened and opened == Page(cell).ids, "in a notebook they open over the page"
+    assert not opened & set(re.findall(r'popovertarget="([^"]+)"', report._repr_html_())), (
+        "two reports share no ids"
+    )
 
 
 def test_the_beaten_judge_is_red_and_leads_no_headline(report):
