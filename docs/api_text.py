@@ -101,7 +101,10 @@ def explained(text: str, parameters: Collection[str]) -> list[str]:
 
 
 def _paragraph(text: str, links: Links) -> str:
-    bullet, text = ("- ", text[len(BULLET) :]) if text.startswith(BULLET) else ("", text)
+    bullet = ""
+    if text.startswith(BULLET):  # the names that it explains, as code
+        names, colon, said = text.removeprefix(BULLET).partition(": ")
+        bullet, text = "- ", re.sub(r"`?(\w+)`?", r"`\1`", names).replace(" `and` ", " and ") + colon + said
     pieces = re.split(r"`([^`]+)`", text)
     said = "".join(links.link(piece) if n % 2 else escape(piece) for n, piece in enumerate(pieces))
     said = links.errors(said)

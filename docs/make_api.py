@@ -37,7 +37,7 @@ Made from the docstrings by `make docs`; whatever should read otherwise is mende
 
 `sk` is `import sftkit as sk`; other names are imported from the room they stand under. The examples follow each other
 from top to bottom of the page: what one makes, the next ones use. They start in the folder of the checkout, and the
-tests run them. Nothing is raised on purpose but the [errors](#errors) at the end of the page.
+tests run them. The [errors](#errors) stand at the end of the page.
 """
 
 

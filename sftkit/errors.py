@@ -53,7 +53,16 @@ class Fault:
 
 
 class ConfigError(SftkitError, ValueError):
-    """Settings that cannot work. `.faults` lists all of them, so that one round of mending is enough."""
+    """Settings that cannot work. `.faults` lists all of them, so that one round of mending is enough.
+
+        try:
+            sk.SFTConfig(pretrain="data/tiny-base", dataset="data/train.jsonl", learning_rat=1e-5, max_len=0)
+        except sk.ConfigError as error:
+            for fault in error.faults:
+                print(fault.field, fault.message, fault.fix)
+
+    Each fault has a `field` ("" for the whole), a `message`, a `fix` in words, and `mend`, settings that carry it out.
+    """
 
     def __init__(self, faults: list[Fault] | str):
         self.faults = [Fault("", faults)] if isinstance(faults, str) else list(faults)

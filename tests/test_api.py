@@ -166,8 +166,8 @@ def test_a_signature_says_no_more_than_the_source(make_api):
     )
 
 
-def test_hostile_words_in_a_docstring_stay_words():
-    import api_text
+def test_hostile_words_in_a_docstring_stay_words(make_api):
+    api_text = sys.modules["api_text"]
 
     text = api_text.markdown("a <script> *b* [c](d) $e$ `<f>`\n\n    code = '<g>'", api_text.Links({}))
     reader = Reader(text)
@@ -231,7 +231,7 @@ def test_every_example_runs(make_api, folder, fake_judge):
 
 def test_no_example_is_told_as_prose(make_api):
     """A docstring whose every line but the first is indented loses its indentation: what was code would be text."""
-    import api_text
+    api_text = sys.modules["api_text"]
 
     docs = [entry.doc for entry in make_api.entries()]
     docs += [

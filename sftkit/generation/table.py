@@ -75,7 +75,7 @@ def prompt_text(prompt: Any) -> str:
 class Generations:
     """Answers of one or more models to the same prompts, one row an answer.
 
-    `.frame` holds the columns of COLUMNS: prompt (list of {"role", "content"}), task and reference (text or None),
+    `.frame` holds the columns prompt_id, model, prompt (list of {"role", "content"}), task and reference (text or None),
     response (text), finish_reason ("stop", "length" or None where unknown), tokens (of the answer), seconds (its
     share of its batch's time), sampling (dict), fingerprint (of the model's files). Treat it as read-only.
     """
@@ -95,7 +95,7 @@ class Generations:
             ]
             sk.Generations.from_frame(pd.DataFrame(rows)).pairs()
 
-        Needed: prompt (text or messages), model, response; the other columns of COLUMNS may be there. Every fault is named
+        Needed: prompt (text or messages), model, response; the other columns of `.frame` may be there. Every fault is named
         in one GenerationError.
         """
         return cls(frame)

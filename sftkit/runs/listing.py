@@ -28,8 +28,9 @@ def list_runs(runs_dir: str | Path = "runs") -> pd.DataFrame:
 
         sk.list_runs("runs")[["id", "state", "loss"]]
 
-    loss, eval_loss: the last ones (NaN: none). seconds: from creation to the last word. size: bytes on disk.
-    checkpoints: complete ones. reason: the run's own words on its state. why: of a failed run, what it failed of, in short.
+    Columns id, state, step, total_steps, loss and eval_loss (the last ones; NaN: none), created, model, dataset, seconds
+    (from creation to the last word), size (bytes on disk), checkpoints (complete ones), reason (the run's own words on its
+    state), why (of a failed run: what it failed of, in short).
     """
     rows = []
     for folder in disk.run_folders(Path(runs_dir)):

@@ -49,7 +49,7 @@ class Run:
         run.metrics()[["step", "loss"]]             # a DataFrame; loss in nats a trained token
         print(run.log(tail=20))
 
-    `.path` is the folder. Raises RunNotFound.
+    `.folder` is its path. Raises RunNotFound.
     """
 
     def __init__(self, path: str | Path):
@@ -135,7 +135,12 @@ class Run:
         )
 
     def metrics(self) -> pd.DataFrame:
-        """Every logged point, a row each, in the columns METRICS (NaN where absent). A half-written line waits."""
+        """Every logged point, a row each; NaN where absent, and a half-written line waits.
+
+        Columns step, epoch, loss (nats a trained token, of the whole step on all ranks), learning_rate, grad_norm, tokens
+        and seconds (of training so far, all ranks), tokens_per_second (since the line before), memory_mb (peak, 10^6 bytes:
+        of the card, on a CPU of the process), eval_loss, eval_loss_by_task ({task: loss}).
+        """
         self._points.read()
         frame = self._points.frame()
         return frame.reindex(columns=[*METRICS, *(name for name in frame.columns if name not in METRICS)])
@@ -163,7 +168,8 @@ class Run:
         return scoring.row_scores(self.folder)
 
     def samples(self) -> pd.DataFrame:
-        """The answers to the fixed prompts at each checkpoint, a row each, in the columns SAMPLES and what else there is."""
+        """The answers to the fixed prompts at each checkpoint, a row each: step, prompt, response, reference, task, source,
+        row (from 1, in its source) and what else there is."""
         lines, _ = disk.read_lines(self.folder / disk.SAMPLES)
         named = dict.fromkeys([*SAMPLES, *(name for line in lines for name in line)])
         return pd.DataFrame(lines, columns=list(named))
@@ -330,7 +336,7 @@ class Run:
 def load_run(path: str | Path) -> Run:
     """The run in folder `path`, from any notebook and after any restart.
 
-        run = sk.load_run(run.path)
+        run = sk.load_run(run.folder)
 
     Raises RunNotFound.
     """
