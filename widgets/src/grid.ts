@@ -169,6 +169,8 @@ export class Grid {
     this.free = 0;
     if (row === null) return this.layOut();
     this.mine = row === next ? row : null;
+    const leased = this.mine === null ? undefined : this.state.comparisons.get(this.mine);
+    if (leased) leased.closed = null; // as it was when the rater passed by and others had it
     this.reviewing = false;
     this.go(row);
   }

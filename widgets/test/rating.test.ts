@@ -380,7 +380,9 @@ test("what others give back after the end is offered, and not taken unasked", as
   kernel.project = true;
   kernel.closed = new Set([0, 2]);
   await show(kernel);
-  await press("a");
+  await press("k");
+  expect(find(".dock").hasAttribute("inert")).toBe(true); // passed by while others had it
+  await press("Enter", "a");
   expect(find(".panel h3").textContent).toBe("grid.all_done_for_now");
   kernel.closed.delete(0);
   const asked = kernel.asked.filter((kind) => kind === "next").length;
