@@ -23,6 +23,7 @@ from sftkit.errors import JudgeError
 from sftkit.judging.apart import run_apart
 from sftkit.judging.endpoint import NO_KEY, TRY_AGAIN, Endpoint, Failure
 from sftkit.judging.money import price_of
+from sftkit.wording import say
 
 UNLABELLED = "unlabelled"
 BATCH = 10  # prompts a call
@@ -79,8 +80,12 @@ class TaskLabels:
         )
         tokens_out = ANSWERED * len(distinct)
         price = price_of(self.model)
-        cost = f"{price.of(tokens_in, tokens_out):.2f} dollars" if price else "no price is known"
-        return f"{calls:,} calls to {self.model} to name the task types of {len(distinct):,} prompts: about {tokens_in:,} tokens in and {tokens_out:,} out, {cost}."
+        cost = (
+            say("{dollars:.2f} dollars", dollars=price.of(tokens_in, tokens_out))
+            if price
+            else say("no price is known")
+        )
+        return say("{calls:,} calls to {model} to name the task types of {n:,} prompts: about {tokens_in:,} tokens in and {tokens_out:,} out, {cost}.", calls=calls, model=self.model, n=len(distinct), tokens_in=tokens_in, tokens_out=tokens_out, cost=cost)  # fmt: skip
 
     def __call__(self, prompts: Sequence[str]) -> list[str]:
         """A task type for each prompt. JudgeError without a key, or where not one call was answered."""

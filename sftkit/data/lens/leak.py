@@ -6,7 +6,7 @@
 
 exact        the same conversation, word for word but for blanks and capitals
 near         at least 80 % of the pairs of words that either has are in both (Jaccard; found by MinHash, then counted), or a
-             training row holds at least 60 % of the eval row's runs of three words, the rarer the weightier
+             training row holds at least half of the eval row's runs of three words, the rarer the weightier
 same_prompt  the same question with another answer
 paraphrase   questions that mean the same to an embedding model (cosine of at least 0.9), where one is given
 """
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 KINDS = ("exact", "near", "same_prompt", "paraphrase")
-NEAR, CONTAINED, ALIKE = 0.8, 0.6, 0.9
+NEAR, CONTAINED, ALIKE = 0.8, 0.5, 0.9
 SHOWN = 5  # training rows listed for an eval row
 COMPARED = 200  # training rows of a cluster that an eval row is compared with
 MARGIN = 0.1  # below `near`, for what MinHash is out by (0.036 at 0.8 is one standard error)
