@@ -56,7 +56,7 @@ def score_agreement(report: Any) -> Section:
     for r in table.itertuples():
         span = words.between(r.low, r.high, ".2f")
         kappa = note_cell(r.note) if math.isnan(r.kappa) else Cell(f"{r.kappa:.2f}", tip("score_agreement", f"{r.kappa:.2f}", r, span=span))  # fmt: skip
-        rows.append([name_cell(f"{r.rater_x} · {r.rater_y}"), name_cell(dimension(r.dimension)), kappa, plain(span), plain(words.percent(r.same)), plain(r.n)])  # fmt: skip
+        rows.append([name_cell(say("{a} and {b}", a=who_cell(r.rater_x).text, b=who_cell(r.rater_y).text)), name_cell(dimension(r.dimension)), kappa, plain(span), plain(words.percent(r.same)), plain(r.n)])  # fmt: skip
     columns = [
         say("raters"),
         say("dimension"),
