@@ -10,6 +10,9 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from itertools import pairwise
 
+AFTER = (
+    r"(?<=[.)]) (?=Raises |Returns |\w+Error (?:for|when|names) )"  # what stands behind the last parameter
+)
 BULLET = "\0"  # before a piece that is to be an item of a list
 
 
@@ -74,14 +77,15 @@ def examples_in(doc: str) -> list[str]:
 
 def markdown(doc: str, links: Links, parameters: Collection[str] = ()) -> str:
     """The docstring as Markdown, one line a paragraph; what explains `parameters` one by one becomes a list."""
-    parts = []
+    parts: list[str] = []
     for block in blocks(doc):
         if is_example(block):
             parts.append("```python\n" + inspect.cleandoc("\n" + block) + "\n```")
         else:
             pieces = explained(" ".join(block.split()), parameters)
-            parts.append("\n".join(_paragraph(piece, links) for piece in pieces))
-    return "\n\n".join(parts)
+            parts += [_paragraph(piece, links) for piece in pieces]
+    text = "\n\n".join(parts)
+    return re.sub(r"(?m)^(- .*)\n\n(?=- )", r"\1\n", text)  # items of one list
 
 
 def explained(text: str, parameters: Collection[str]) -> list[str]:
@@ -96,8 +100,8 @@ def explained(text: str, parameters: Collection[str]) -> list[str]:
     if len(starts) < 2:
         return [text]
     cuts = [*([0] if starts[0] else []), *starts, len(text)]
-    pieces = [text[a:b].strip() for a, b in pairwise(cuts)]
-    return [piece if a not in starts else f"{BULLET}{piece}" for a, piece in zip(cuts, pieces)]
+    pieces = [(BULLET if a in starts else "") + text[a:b].strip() for a, b in pairwise(cuts)]
+    return [*pieces[:-1], *re.split(AFTER, pieces[-1], maxsplit=1)]
 
 
 def _paragraph(text: str, links: Links) -> str:

@@ -127,6 +127,8 @@ def default_text(value: Any, names: dict[str, Any], factory: Any = None) -> str:
     for name, known in names.items():
         if name.isupper() and not name.startswith("_") and known is value and not isinstance(value, (bool, int, str, type(None))):  # fmt: skip
             return name
+        if name.isupper() and isinstance(known, list) and isinstance(value, tuple) and known == list(value):
+            return f"tuple({name})"
     text = repr(value)
     return text if len(text) <= 40 and " at 0x" not in text else f"{type(value).__name__}(…)"
 

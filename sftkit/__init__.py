@@ -11,6 +11,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+# The version of this package.
 __version__ = "0.1.0"
 
 # public name -> the module that has it

@@ -42,7 +42,7 @@ class Judge:
     one (vLLM, Azure's /openai/v1/, a local server); None is OpenAI's own, or OPENAI_BASE_URL. The key is read from the
     environment variable `api_key_env` at each run and kept nowhere. protocol: the rules; any of them can be given as a
     keyword too, Judge("gpt-4.1", both_orders=False). max_concurrency: calls at once, at most; fewer where the endpoint
-    says 429 too often. timeout in seconds a try; max_retries for 429, 5xx, timeouts and lost connections.
+    says 429 too often. timeout: seconds a try. max_retries: after 429, 5xx, timeouts and lost connections.
     requests_per_minute, tokens_per_minute: limits to keep. prices: a price file or {model: {"input": …, "output": …}}
     in dollars a million tokens, before the user's file and ours (see money.price_of).
 
@@ -147,7 +147,7 @@ class Judge:
         the next `rate` goes on from there without paying twice. A call that fails is `unscored` with its reason and
         asked again by the next `rate`. Without a store the ratings are kept in memory only. An interrupt stops like
         `stop()`: calls under way are finished first; a second one does not wait. spend_limit: dollars after which
-        nothing more is asked. on_progress is called in the judge's own thread. remind: where progress is shown, say in a
+        nothing more is asked. on_progress: called in the judge's own thread. remind: where progress is shown, say in a
         line that this judge has not sat its exam, before its first use in this store.
 
         Returns the store's rows of this judge for these comparisons. Raises JudgeError when the judge cannot work at
@@ -181,7 +181,7 @@ class Judge:
         return frame[np.array(mine, dtype=bool)].reset_index(drop=True)
 
     def exam(self, store: RatingStore | None = None, **options: Any) -> Exam:
-        """Let this judge sit its admission exam, see exam.exam."""
+        """Let this judge sit its admission exam, see `sk.exam`."""
         from sftkit.judging.exam import exam
 
         return exam(self, store, **options)
@@ -203,7 +203,8 @@ class Judge:
         return failed.value_counts().rename_axis("reason").reset_index(name="n")
 
     def canaries(self, store: RatingStore) -> pd.DataFrame:
-        """How this judge's canaries fared, see canaries.table."""
+        """How this judge's canaries fared, a row a kind: kind, n, won, tied, lost, unscored, rate (the share that broke
+        its rule), must ("not win", "tie", "lose"), ok (rate at most 5 %)."""
         return canaries.table(store, self.rater)
 
     async def _work(

@@ -115,7 +115,7 @@ def smallest_difference(prompts: int, sd: float = 0.5) -> float | None:
 class CostEstimate:
     """What a run of the judge will take.
 
-    parts: calls by kind (pairs, extra, masked, canaries, questions, alone). tokens: rough (4 characters each, or 1 for
+    parts: calls by kind (pairs, extra, masked, canaries, questions, alone). tokens_in, tokens_out: rough (4 characters each, or 1 for
     scripts like Chinese), set right by what the store's calls used where there are some. dollars: None without a
     price. minutes: at the limits a minute and the number of calls at once. smallest_difference: the distance of a win
     rate from 50 % that would show, as a share; None without prompts.

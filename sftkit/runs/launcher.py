@@ -49,6 +49,8 @@ def launch(
     `queue`: wait, in state "queued", until no other run of this user on this machine has one of its GPUs (or the CPU);
     first come, first served. Without it the run starts at once, beside whatever runs there.
     `findings`: what `preflight` has just found, where the caller has shown it; None: it is made here.
+    `copied_from`: id of the run whose settings these are, for the record.
+
     Relative paths in the settings are taken from the present folder, also after a restart from elsewhere.
     Raises `LaunchError`, with every finding of level "stop", before anything is written or started.
     """

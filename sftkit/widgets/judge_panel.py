@@ -48,7 +48,10 @@ class JudgePanel(VBox):
 
     store: where verdicts go and results come from. judge: what the fields begin with, and whose timeout, retries and
     prices are kept. lang: "en", "zh" or None for the language of `sk.set_language`.
+
     `.judge` is the judge as entered (raises JudgeError or ConfigError), `.job` what is under way, `.seen` what is shown.
+
+        sk.JudgePanel(answers, store=store, judge=judge)    # in the notebook: set up, see the price, exam, run
     """
 
     seen: Look | None = None
