@@ -49,7 +49,7 @@ def panels(report: Any) -> list[tuple[str, list[Bar]]]:
     if report.leader is None:
         return [("No scored votes yet", [])]
     several = report.win_rates["model"].nunique() > 1
-    models = ", ".join(dict.fromkeys(report.win_rates["model"]))
+    models = ", ".join(map(str, dict.fromkeys(report.win_rates["model"])))
     overall = _bars(words.by_support(report.win_rates, report.beaten).head(2 * SHOWN), "rater", several)
     leader = report.leader
     mine = report.by_task[

@@ -144,7 +144,7 @@ def title(report: Any) -> str:
     models = list(dict.fromkeys(report.win_rates["model"]))
     if not models:
         return say("No votes yet")
-    return say("{models} against {baseline}", models=", ".join(models), baseline=report.baseline)
+    return say("{models} against {baseline}", models=", ".join(map(str, models)), baseline=report.baseline)
 
 
 def _content(report: Any, lang: str, popover: bool = False) -> dict[str, Any]:

@@ -100,7 +100,7 @@ def sections(report: Any) -> list[tuple[str, str, list[str], list[list[str]]]]:
 
     A rater's name stands in its first row only, and the models only where there are more than two.
     """
-    pair = f"{', '.join(dict.fromkeys(report.win_rates['model']))} against {report.baseline}"
+    pair = f"{', '.join(map(str, dict.fromkeys(report.win_rates['model'])))} against {report.baseline}"
     found = [
         ("Win rate", f"Share of votes won, {pair}; a tie is half a win.", _wins(report.win_rates)),
         ("By task", "The same, task by task.", _wins(report.by_task, "task")),

@@ -218,3 +218,12 @@ def test_sentences_of_the_statistics_are_known_again_in_chinese():
     )
     assert in_language(said("{x} not known"), "zh") == "{x} not known"
     assert len({form.template for form in FORMS}) == len(FORMS)
+
+
+def test_models_may_be_numbers(tmp_path):
+    votes = pd.DataFrame(
+        {"prompt_id": range(8), "model_a": 1, "model_b": 2, "rater": "human:ana", "outcome": [1, 0] * 4}
+    )
+    found = Report(votes)
+    assert "No clear difference between" in found._repr_html_() and "against" in str(found)
+    assert found.png(tmp_path / "r.png").stat().st_size > 1000
