@@ -113,6 +113,15 @@ def test_saved_rows_are_held_out_of_training_and_released(train, tmp_path):
     assert len(read_examples(config)) == len(before)
 
 
+def test_templated_rows_leave_no_leak_whatever_it_costs():
+    """The project's own world: a few hundred sentences with other names in them."""
+    train = Path(__file__).parents[2] / "data" / "train.jsonl"
+    made = sk.make_eval_set(read_rows(train)[:2000], 150, by=["task", "lang"], progress=False)
+    assert made.leaks.rows == 0 and sk.leaks(made.rest, made.items, progress=False).rows == 0
+    assert 100 < len(made) <= 150 and {"en", "zh"} <= {row["lang"] for row in made.rows}
+    assert any("are unlike every other row" in note for note in made.notes)
+
+
 def test_rows_of_one_instruction_can_be_drawn():
     rows = [{**one, "prompt": "Go on."} for one in planted({"qa": 120})]
     made = sk.make_eval_set(rows, 30, progress=False)

@@ -22,6 +22,7 @@ import numpy as np
 
 from sftkit.config import SFTConfig
 from sftkit.data.lens import strata as parts
+from sftkit.data.lens.jaccard import alike
 from sftkit.data.lens.languages import language
 from sftkit.data.lens.leak import (
     CONTAINED,
@@ -46,7 +47,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 KINDS = ("task", "language", "source", "turns")  # that rows can be drawn by, besides the columns of the data
-ROUNDS = 20  # of taking other rows for those that a training row holds
+ROUNDS = 8  # of taking other rows for those that a training row holds; then these are left out
+LARGE = 5000  # rows of a cluster: what so many are like is a template
 NOTED = 8  # strata that are named
 MOST = 0.5  # of the rows of a stratum: training needs them too
 
@@ -188,19 +190,21 @@ class Drawing:
         self.free: set[int] = set()  # rows that are like no other one
 
     def unlike(self, progress: bool) -> list[int]:
-        """Numbers of the rows taken, ascending. Others are taken for those that a row left for training holds."""
+        """Numbers of the rows taken, ascending: none that a row left for training holds; others are taken in their place."""
         self.free = _alone(self.rows, self.wanted.near, progress)
-        looked: set[int] = set()
-        for _ in range(ROUNDS):
-            chosen = self.choose()
-            new = [number for number in chosen if number not in looked]
-            if not new:
-                return chosen
-            others = [number for number in range(len(self.rows)) if number not in set(new)]
-            held = holding(_part(self.rows, others), _part(self.rows, new), CONTAINED, progress)
-            self.free -= {new[pair.eval] for pair in held}
-            looked.update(new)
-        return [number for number in self.choose() if number in looked]
+        chosen, rounds = self.choose(), 0
+        while held := self._held(chosen, progress):
+            self.free -= held
+            rounds += 1
+            chosen = self.choose() if rounds < ROUNDS else [number for number in chosen if number not in held]
+        return chosen
+
+    def _held(self, chosen: list[int], progress: bool) -> set[int]:
+        """Those of the chosen rows that a row left for training holds."""
+        inside = set(chosen)
+        others = [number for number in range(len(self.rows)) if number not in inside]
+        held = holding(_part(self.rows, others), _part(self.rows, chosen), CONTAINED, progress)
+        return {chosen[pair.eval] for pair in held}
 
     def choose(self) -> list[int]:
         """Of each stratum as many as it gives, those whose seeded hash comes first."""
@@ -319,11 +323,24 @@ def _rank(seed: int, digest: str) -> bytes:
 
 def _alone(rows: Rows, near: float, progress: bool) -> set[int]:
     """Numbers of the rows that are like no other one, and whose question no other one asks."""
-    labels = clusters_of([item.text for item in rows.items], near - MARGIN, progress)
-    sizes = np.bincount(labels, minlength=len(labels))
+    texts = [item.text for item in rows.items]
+    near_others = _near_others(texts, clusters_of(texts, near - MARGIN, progress), near)
     keys = [key(item.prompt) for item in rows.items]
     asked, many = Counter(keys), instructions(keys)
-    return {number for number, item in enumerate(rows.items) if sizes[labels[number]] == 1 and (asked[keys[number]] == 1 or keys[number] in many) and item.answer.strip()}  # fmt: skip
+    return {number for number, item in enumerate(rows.items) if number not in near_others and (asked[keys[number]] == 1 or keys[number] in many) and item.answer.strip()}  # fmt: skip
+
+
+def _near_others(texts: list[str], labels: np.ndarray, near: float) -> set[int]:
+    """Numbers of the texts that are near another one of their cluster; all of a cluster too large to be compared."""
+    found: set[int] = set()
+    order = np.argsort(labels, kind="stable")
+    for members in np.split(order, np.flatnonzero(np.diff(labels[order])) + 1):
+        if len(members) > LARGE:
+            found.update(members.tolist())
+        elif len(members) > 1:
+            inside = [texts[number] for number in members]
+            found.update(int(members[one]) for one, other, _ in alike(inside, inside, near) if one != other)
+    return found
 
 
 def _part(rows: Rows, numbers: Iterable[int]) -> Rows:

@@ -24,6 +24,7 @@ import numpy as np
 from sftkit.config import SFTConfig
 from sftkit.data.lens.duplicates import NearDuplicates, similarity
 from sftkit.data.lens.grams import Grams
+from sftkit.data.lens.jaccard import alike
 from sftkit.data.lens.rows import Item, Rows, read, told
 from sftkit.data.lens.tasks import Embed, vectors
 from sftkit.errors import DataError
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
 KINDS = ("exact", "near", "same_prompt", "paraphrase")
 NEAR, CONTAINED, ALIKE = 0.8, 0.5, 0.9
 SHOWN = 5  # training rows listed for an eval row
-COMPARED = 200  # training rows of a cluster that an eval row is compared with
 MARGIN = 0.1  # below `near`, for what MinHash is out by (0.036 at 0.8 is one standard error)
 MANY = 20  # rows, or 1 in 100, with one prompt: it is an instruction
 BLOCK = 256  # eval rows whose vectors are compared at a time
@@ -157,19 +157,19 @@ WORDS = {
 }
 
 
-def leaks(train: Any, evals: Any = None, *, embed: Embed | None = None, near: float = NEAR, contained: float = CONTAINED, alike: float = ALIKE, config: SFTConfig | None = None, progress: bool = True) -> Leaks:  # fmt: skip
+def leaks(train: Any, evals: Any = None, *, embed: Embed | None = None, near: float = NEAR, contained: float = CONTAINED, cosine: float = ALIKE, config: SFTConfig | None = None, progress: bool = True) -> Leaks:  # fmt: skip
     """Eval rows that are in the training data, exactly, nearly or in other words.
 
     train, evals: a path, several, a DataFrame, a list of rows or an SFTConfig (evals None: its eval_dataset). embed: gives
-    [texts, size] numbers for a list of texts (`Embedder` asks an endpoint). near, contained, alike: least similarities, see
+    [texts, size] numbers for a list of texts (`Embedder` asks an endpoint). near, contained, cosine: least similarities, see
     above. config: names the columns. Raises `DataError` where rows cannot be read.
     """
-    checked(near=near, contained=contained, alike=alike)
+    checked(near=near, contained=contained, cosine=cosine)
     trained = read(train, config=config, progress=progress)
     held = read(train if evals is None else evals, "eval", config=config, progress=progress)
     found = [*_same(trained, held), *_near(trained, held, near, progress), *holding(trained, held, contained, progress)]  # fmt: skip
     if embed is not None:
-        found += _paraphrased(trained, held, embed, alike)
+        found += _paraphrased(trained, held, embed, cosine)
     return Leaks(trained, held, _closest(found), embed is not None)
 
 
@@ -220,8 +220,8 @@ def _same(train: Rows, evals: Rows) -> list[Pair]:
     """Rows with the same question: "exact" where the answer is the same too, else "same_prompt"."""
     found = []
     for number, other, equal in asked_twice(train.items, evals.items):
-        alike = 1.0 if equal else similarity(train.items[number].text, evals.items[other].text)
-        found.append(Pair("exact" if equal else "same_prompt", number, other, alike))
+        share = 1.0 if equal else similarity(train.items[number].text, evals.items[other].text)
+        found.append(Pair("exact" if equal else "same_prompt", number, other, share))
     return found
 
 
@@ -229,17 +229,20 @@ def _near(train: Rows, evals: Rows, least: float, progress: bool) -> list[Pair]:
     """Rows found by MinHash, confirmed by counting."""
     texts = [item.text for item in (*train.items, *evals.items)]
     labels = clusters_of(texts, least - MARGIN, progress)
-    members: dict[int, list[int]] = {}
-    wanted = set(labels[len(train) :].tolist())
-    for number, label in enumerate(labels[: len(train)].tolist()):
-        if label in wanted:
-            members.setdefault(label, []).append(number)
+    of_train, of_evals = _members(labels[: len(train)]), _members(labels[len(train) :])
     found = []
-    for number, label in enumerate(labels[len(train) :].tolist()):
-        for other in members.get(label, ())[:COMPARED]:
-            alike = similarity(texts[other], texts[len(train) + number])
-            if alike >= least:
-                found.append(Pair("near", other, number, alike))
+    for label in of_train.keys() & of_evals.keys():
+        ours, theirs = of_evals[label], of_train[label]
+        pairs = alike([evals.items[at].text for at in ours], [train.items[at].text for at in theirs], least)
+        found += [Pair("near", theirs[other], ours[one], share) for one, other, share in pairs]
+    return found
+
+
+def _members(labels: np.ndarray) -> dict[int, list[int]]:
+    """Label -> the places where it stands."""
+    found: dict[int, list[int]] = {}
+    for place, label in enumerate(labels.tolist()):
+        found.setdefault(label, []).append(place)
     return found
 
 
