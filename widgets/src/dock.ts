@@ -119,6 +119,7 @@ export class Dock {
     const { opinion, mark, places } = this.state;
     const score = opinion.scores[cell.name]?.[cell.side];
     const marked = cell.dimension === mark.dimension && cell.side === mark.side;
+    const moved = marked && !cell.element.classList.contains("marked");
     cell.element.hidden = !places.includes(cell.side);
     cell.element.classList.toggle("marked", marked);
     cell.buttons.forEach((button, n) => {
@@ -126,6 +127,16 @@ export class Dock {
       button.classList.toggle("filled", score !== undefined && n < score);
       button.tabIndex = n + 1 === (score ?? 1) ? 0 : -1; // one stop a cell
     });
+    if (moved) this.inSight(cell.element);
+  }
+
+  /** Where the scores have less room than they need (narrow.css), they scroll along with the mark; the page does not. */
+  private inSight(cell: HTMLElement): void {
+    const scores = cell.closest<HTMLElement>(".scores")!;
+    if (scores.scrollHeight <= scores.clientHeight) return;
+    const [room, box] = [scores.getBoundingClientRect(), cell.closest(".dimension")!.getBoundingClientRect()];
+    if (box.top < room.top) scores.scrollTop -= room.top - box.top;
+    else if (box.bottom > room.bottom) scores.scrollTop += box.bottom - room.bottom;
   }
 
   /** The anchors of the marked cell. */

@@ -294,29 +294,6 @@ test("a rubric without dimensions leaves the verdict, and digits do nothing", as
   expect(kernel.votes.map(({ opinion }) => opinion)).toEqual([{ ...NO_OPINION, verdict: "a" }]);
 });
 
-test("what a click opens to type or choose in keeps the keys: they are no votes", async () => {
-  const kernel = await show(new FakeKernel(3));
-  const click = async (one: HTMLElement) => {
-    one.focus();
-    one.dispatchEvent(new MouseEvent("click", { bubbles: true, detail: 1 }));
-    await settle();
-  };
-  await click(find(".do-filter"));
-  expect(document.activeElement).toBe(find(".expression"));
-  await click(find(".do-filter")); // nothing in it: it is put away again
-  expect([find(".filter").hidden, document.activeElement]).toEqual([true, root()]);
-  await press("/");
-  find(".expression").dispatchEvent(new KeyboardEvent("keydown", { key: "Escape", bubbles: true }));
-  expect([find(".filter").hidden, document.activeElement]).toEqual([true, root()]);
-  await click(find(".skip-button"));
-  expect(document.activeElement).toBe(find(".skip button"));
-  document.activeElement!.dispatchEvent(new KeyboardEvent("keydown", { key: "2", bubbles: true, cancelable: true }));
-  await settle();
-  expect(last(kernel)).toMatchObject({ verdict: "skipped", reason: "cannot_judge", scores: {} });
-  await click(find(".do-undo"));
-  expect(document.activeElement).toBe(root());
-});
-
 test("the end counts every kind of vote; the project's count goes on with one's own", () => {
   const said = (key: string, values?: object) => `${key} ${JSON.stringify(values)}`;
   const state = new GridState("abtnns.", []);
@@ -337,22 +314,6 @@ test("the end counts every kind of vote; the project's count goes on with one's 
   expect([told(), told().textContent!.includes('{"votes":12')]).toEqual([first, true]); // the same one: it may have the focus
 });
 
-test("what had the focus is drawn anew: the keys stay the grid's", async () => {
-  const kernel = await show(new FakeKernel(3));
-  find(".row.open .views button:last-child").focus();
-  document.activeElement!.dispatchEvent(new MouseEvent("click", { bubbles: true })); // Enter
-  await settle();
-  expect([find(".diff") !== null, document.activeElement]).toEqual([true, root()]);
-  find(".row.open .question button").focus();
-  await press("a");
-  expect([last(kernel).verdict, openRow(), document.activeElement]).toEqual(["a", 1, root()]);
-  const elsewhere = document.body.appendChild(document.createElement("input"));
-  find(".row.open .question button").focus();
-  elsewhere.focus();
-  await press("b");
-  expect(document.activeElement).toBe(elsewhere);
-});
-
 test("E shows all answers in full and short again, also those opened one by one", async () => {
   await show(new FakeKernel(2));
   const full = () => page.querySelectorAll(".answer.all").length;
@@ -362,17 +323,6 @@ test("E shows all answers in full and short again, also those opened one by one"
   expect(full()).toBe(2);
   await press("e");
   expect(full()).toBe(0);
-});
-
-test("keys of an input method are its own: Esc drops a word and leaves no field", async () => {
-  const kernel = await show(new FakeKernel(2));
-  await press("n");
-  const note = find("textarea");
-  const escape = (isComposing: boolean) => note.dispatchEvent(new KeyboardEvent("keydown", { key: "Escape", isComposing, bubbles: true }));
-  escape(true);
-  expect(document.activeElement).toBe(note);
-  escape(false);
-  expect([document.activeElement, kernel.votes.length]).toEqual([root(), 0]);
 });
 
 test("what others give back after the end is offered, and not taken unasked", async () => {
