@@ -25,7 +25,8 @@ from sftkit.wording import in_language, say
 PAGE = "page.html.jinja"
 EACH = 2  # comparisons behind a figure on a page; the widget has more
 MOST = 160  # figures on a page that have examples
-BYTES = 1_500_000  # characters of all examples on a page
+SIZE = 1_500_000  # characters of all examples on a page
+CELL_SIZE = 50_000  # in a notebook, which keeps them in its file
 
 
 @lru_cache(maxsize=8)
@@ -149,7 +150,8 @@ def title(report: Any) -> str:
 
 def _content(report: Any, lang: str, popover: bool = False) -> dict[str, Any]:
     parts = [(name, PARTS[name][0], sections(report, name)) for name in PARTS] if len(report.votes) else []
-    examples = _examples(report, [section for *_, made in parts for section in made])
+    shown = [section for *_, made in parts for section in made]
+    examples = _examples(report, shown, 1, CELL_SIZE) if popover else _examples(report, shown, EACH, SIZE)
     places = Places(set(examples), popover)
     for where in examples:
         places(where)
@@ -168,16 +170,22 @@ def _content(report: Any, lang: str, popover: bool = False) -> dict[str, Any]:
     }
 
 
-def _examples(report: Any, made: list[Section]) -> dict[Where, list[Example]]:
-    """Examples of the first figures, as many as a page can hold."""
+def _examples(report: Any, made: list[Section], each: int, room: int) -> dict[Where, list[Example]]:
+    """Examples of the first figures, as many as there is room for (characters)."""
     found: dict[Where, list[Example]] = {}
-    size = 0
     if report.answers.empty:
         return found
     for where in dict.fromkeys(cell.where for cell in cells(made) if cell.where):
-        if len(found) >= MOST or size > BYTES:
+        some = find(report, where, each)
+        room -= sum(map(_size, some))
+        if room < 0 or len(found) >= MOST:
             break
-        if some := find(report, where, EACH):
+        if some:
             found[where] = some
-            size += sum(len(e.prompt) + sum(len(text or "") for _, text in e.answers) for e in some)
     return found
+
+
+def _size(one: Example) -> int:
+    """Characters of its HTML, about."""
+    said = sum(120 + len(who.rater) + len(who.scores) + len(who.note) for who in one.said)
+    return 600 + len(one.prompt) + len(one.reference) + sum(len(text or "") for _, text in one.answers) + said
