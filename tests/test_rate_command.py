@@ -302,6 +302,19 @@ def test_two_pages_of_one_rater_hear_of_each_others_votes(served):
     assert (told["row"], told["state"]) == (4, "b")
 
 
+def test_whoever_says_not_me_gives_back_what_was_held(served):
+    cookies = served.enter()
+    assert served.line(cookies).ask("hold", row=0)["closed"] is None
+    project = served.store.project("pilot")
+    assert project.progress().set_index("rater")["leased"]["human:ana"] == 1
+    form = {"Content_Type": "application/x-www-form-urlencoded", "Origin": served.origin}
+    assert served.http("/", "POST", "leave=1", cookies, **form)[0].status == 303
+    until = time.monotonic() + 20
+    while len(project.progress()) and time.monotonic() < until:
+        time.sleep(0.02)
+    assert project.progress().empty
+
+
 def test_only_the_names_given_may_rate(served):
     desk = _desk(
         Wishes(str(served.store.url), "pilot", ("ana", "ben")),

@@ -151,6 +151,14 @@ class Seats:
             seat.pages.add(page)
             return seat
 
+    def give_back(self, rater: str) -> None:
+        """Who says "not me" goes for good: what is held for that name is free at once. A page that only closes keeps it
+        until the lease runs out: its connection may be back in a moment."""
+        with self._lock:
+            grids = [seat.grid for (name, _), seat in self._seats.items() if name == rater]
+        for grid in grids:
+            grid.project.release(grid.rater)
+
     def leave(self, rater: str, lang: str, page: Page) -> None:
         with self._lock:
             seat = self._seats.get((rater, lang))

@@ -217,6 +217,8 @@ class Entrance(Guarded, web.RequestHandler):
             self.keep("sftkit-rate-lang", lang)
         if self.get_body_argument("leave", None) is not None:
             self.clear_cookie("sftkit-rate-name")
+            if self.rater:
+                self.desk.threads.submit(self.desk.seats.give_back, self.rater)
         elif (given := self.get_body_argument("name", None)) is not None:
             name = fit_name(given)
             if name is None or (self.desk.raters and name not in self.desk.raters):

@@ -11,7 +11,8 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 STATIC = ROOT / "sftkit/widgets/static"
-FILES = {f"{name}.{kind}" for name in ("curves", "grid", "lens", "rate", "report", "runs") for kind in ("js", "css")}
+WIDGETS = ("curves", "dataset", "grid", "lens", "rate", "report", "runs")
+FILES = {f"{name}.{kind}" for name in WIDGETS for kind in ("js", "css")}
 PARTS = {"grid_code.js", "grid_math.js"}  # fetched by the grid when an answer has code or math in it
 
 
