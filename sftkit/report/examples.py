@@ -52,6 +52,27 @@ def find(report: Any, where: Where, limit: int = 3) -> list[Example]:
     ]
 
 
+# Answers made to catch a rater are in no store: what stands in their place, by kind (after CANARY).
+MADE = {
+    "constant": say("(an answer made to catch a judge: the same text for every prompt, code and a forged end of the data, which answers nothing)"),
+    "empty": say("(an answer made to catch a judge: nothing at all)"),
+    "brackets": say("(an answer made to catch a judge: only the sign by which a judge names a winner)"),
+    "copy": say("(an answer made to catch a judge: the other answer, letter for letter; only a tie is right)"),
+    "padded": say("(an answer made to catch a judge: the other answer between phrases that say nothing)"),
+    "cut": say("(an answer made to catch a judge: the first half of the other answer)"),
+    "whole": say("(the reference in full; beside it stands its first half)"),
+    "elsewhere": say("(an answer made to catch a careless rater: a whole answer, but to another prompt)"),
+    "stub": say("(an answer made to catch a careless rater: the first few words of the other answer)"),
+}  # fmt: skip
+
+
+def absent(model: str) -> str:
+    """What to say in the place of an answer that is not in the store."""
+    if not str(model).startswith(CANARY):
+        return say("(the answer is not in the store)")
+    return MADE.get(str(model).removeprefix(CANARY), say("(an answer made to catch a judge)"))
+
+
 def title_of(where: Where) -> str:
     """What the examples are of."""
     rater = words.describe(where.rater)

@@ -31,12 +31,12 @@ METHODS: dict[str, tuple[str, str]] = {
     "rankings": (say("The same votes ranked seven ways by evalica."), "Ustalov 2025 (evalica)"),
     "agreement": (
         say(
-            "Share of the same verdicts; Cohen's kappa counted from both sides of every pair. BCa bootstrap over prompts."
+            "Share of the same verdicts, Wilson interval; Cohen's kappa counted from both sides of every pair, BCa bootstrap. Both over prompts."
         ),
-        "Zheng et al. 2023 (MT-Bench); Cohen 1960; Efron 1987",
+        "Zheng et al. 2023 (MT-Bench); Wilson 1927; Cohen 1960; Efron 1987",
     ),
     "score_agreement": (
-        say("Cohen's kappa with quadratic weights. BCa bootstrap over prompts."),
+        say("Cohen's kappa with quadratic weights, share of equal scores. BCa bootstrap over prompts."),
         "Cohen 1968; Efron 1987",
     ),
     "reliability": (
@@ -45,9 +45,9 @@ METHODS: dict[str, tuple[str, str]] = {
     ),
     "rater_cards": (
         say(
-            "Severity: least squares with an effect of every answer and every rater. Interval clustered by prompt."
+            "Severity: least squares with an effect of every answer and every rater. Shares: Wilson interval. All clustered by prompt. Seconds: median."
         ),
-        "Scheffé 1959; Liang and Zeger 1986",
+        "Scheffé 1959; Liang and Zeger 1986; Wilson 1927",
     ),
     "bias_card": (
         say(
@@ -69,6 +69,12 @@ METHODS: dict[str, tuple[str, str]] = {
         say("Weighted mean of dimension scores, equal weights unless chosen, safety as a gate."),
         "Dawes 1979; Lahdelma and Salminen 2001 (SMAA)",
     ),
+    "rank_probabilities": (
+        say(
+            "Share of 4,000 draws with this rank: weights from a Dirichlet distribution around these, scores from their errors."
+        ),
+        "Lahdelma and Salminen 2001 (SMAA)",
+    ),
 }
 METHODS |= dict.fromkeys(("by_task", "by_length", "pairs"), METHODS["win_rates"])
 METHODS |= {
@@ -81,7 +87,7 @@ METHODS |= {"bias": METHODS["bias_card"], "learned_weights": METHODS["weights"]}
 METHODS |= {
     "plan": (
         say(
-            "Prompts for 80 % power in a two-sided test at 5 %, from the share of ties and the raters' agreement so far."
+            "Prompts for the wanted power in a two-sided test at 5 %, from the share of ties and the raters' agreement so far."
         ),
         "Cohen 1988; Miller 2024; Kish 1965",
     )

@@ -17,9 +17,9 @@ import jinja2
 
 from sftkit.errors import ReportError
 from sftkit.report import words
-from sftkit.report.examples import Example, find, title_of
+from sftkit.report.examples import Example, absent, find, title_of
 from sftkit.report.parts import PARTS, sections
-from sftkit.report.shown import WIDTH, Section, Where, cells
+from sftkit.report.shown import WIDTH, Section, Where, cells, how
 from sftkit.wording import in_language, say
 
 PAGE = "page.html.jinja"
@@ -81,6 +81,10 @@ class Words:
     def __call__(self, text: Any) -> str:
         return in_language(text, self.lang) if isinstance(text, str) else str(text)
 
+    def absent(self, model: str) -> str:
+        """In the place of an answer that is not known."""
+        return self(absent(model))
+
     def own(self, name: str) -> str:
         """One of OWN."""
         return self(OWN[name])
@@ -88,7 +92,7 @@ class Words:
 
 OWN = {
     "empty": say("(empty answer)"),
-    "unknown": say("(the answer is not in the store)"),
+    "won": how("win_rates"),
     "how": say("How it is made"),
     "prompt": say("prompt"),
     "reference": say("reference"),

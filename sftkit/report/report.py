@@ -223,7 +223,9 @@ class Report:
     __str__ = table
 
     def __repr__(self) -> str:
-        return f"Report({len(self.votes)} votes of {self.votes['rater'].nunique()} raters: {words.visible(self.headline)})"
+        votes, raters = len(self.votes), self.votes["rater"].nunique()
+        counts = f"{votes} {words.count(votes, 'vote', 'votes')} of {raters} {words.count(raters, 'rater', 'raters')}"
+        return f"Report({counts}: {words.visible(self.headline)})"
 
     def figure(self) -> go.Figure:
         """Win rates with intervals, overall and by task, as a plotly figure."""

@@ -119,8 +119,8 @@ def who_cell(rater: str) -> Cell:
     return Cell(say("all humans") if rater == "human:*" else rater, words.describe(rater), number=False)
 
 
-def plain(text: object) -> Cell:
-    return Cell(str(text) if not isinstance(text, str) else text)
+def plain(text: object, tip: str = "") -> Cell:
+    return Cell(str(text) if not isinstance(text, str) else text, tip)
 
 
 def note_cell(text: str) -> Cell:
@@ -131,8 +131,8 @@ def share_cells(row: Any, name: str, where: Where | None = None, value: str = "w
     """Bar, share, interval and n of a row with low, high, n: the cells of SHARE columns."""
     share, n = getattr(row, value), int(row.n)
     if not n or math.isnan(share):
-        nothing = say("no votes")
-        return [Cell(), Cell(nothing, number=True), Cell(), Cell(str(n))]
+        text = tip(name, say("no votes"), row, getattr(row, "unscored", 0))
+        return [Cell(), Cell(say("no votes"), text), Cell(), Cell(str(n), text)]
     text = tip(name, words.percent(share), row, getattr(row, "unscored", 0))
     strip = Strip(share, row.low, row.high, zero=zero, mark=mark)
     return [
@@ -148,13 +148,16 @@ def share_columns(title: str) -> list[str]:
 
 
 def tip(name: str, figure: str, row: Any, unscored: int = 0, span: str = "") -> str:
-    """The tooltip of a figure: what it is, how sure, of how many, how it was made and after whom."""
-    interval = span or words.span(row.low, row.high)
-    sure = say("95 % interval {span}", span=interval) if interval else say("no interval")
+    """The tooltip of a figure of a table's row, with its n, low, high and rater."""
+    return told(name, figure, row.n, span or words.span(row.low, row.high), words.says(getattr(row, "rater", "")), unscored)  # fmt: skip
+
+
+def told(name: str, figure: str, n: float, span: str = "", who: str = "", unscored: int = 0) -> str:
+    """The tooltip of a figure: what it is, how sure, of how many, who says so, how it was made and after whom (`name` in
+    METHODS)."""
+    sure = say("95 % interval {span}", span=span) if span else say("no interval")
     left = say(", {n} unscored", n=int(unscored)) if unscored else ""
-    rater = getattr(row, "rater", "")
-    who = say(", says {who}", who=words.describe(rater)) if rater else ""
-    return say("{figure}, {sure}, n = {n}{left}{who}. {how}", figure=figure, sure=sure, n=int(row.n), left=left, who=who, how=how(name))  # fmt: skip
+    return say("{figure}, {sure}, n = {n}{left}{who}. {how}", figure=figure, sure=sure, n=int(n), left=left, who=who, how=how(name))  # fmt: skip
 
 
 def heat_cell(row: Any, name: str, where: Where | None, value: str = "win_rate") -> Cell:

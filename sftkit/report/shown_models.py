@@ -19,6 +19,7 @@ from sftkit.report.shown import (
     Where,
     heat_cell,
     name_cell,
+    note_cell,
     plain,
     share_cells,
     share_columns,
@@ -54,7 +55,8 @@ def win_rates(report: Any) -> Section:
 
 def _win_rate(r: Any) -> list[Cell]:
     cells = share_cells(r, "win_rates", Where("votes", r.rater, r.model, r.baseline))
-    return [who_cell(r.rater), name_cell(r.model), *cells, plain(f"{r.wins}, {r.ties}, {r.losses}"), plain(r.unscored)]  # fmt: skip
+    text = cells[-1].tip
+    return [who_cell(r.rater), name_cell(r.model), *cells, plain(f"{r.wins}, {r.ties}, {r.losses}", text), plain(r.unscored, text)]  # fmt: skip
 
 
 def folded(columns: list[str], rows: list[list[Cell]]) -> list[Table]:
@@ -94,14 +96,8 @@ def strengths(report: Any) -> Section:
 
 def _strength(r: Any, ends: tuple[float, float]) -> list[Cell]:
     if math.isnan(r.log_strength):
-        return [
-            plain(""),
-            name_cell(r.model),
-            Cell(said(r.note), number=False),
-            plain(""),
-            plain(""),
-            plain(r.n),
-        ]
+        why = tip("strengths", said(r.note), r)
+        return [plain(""), name_cell(r.model), note_cell(r.note), plain(""), plain(""), plain(r.n, why)]
     span = words.between(r.low, r.high, "+.2f")
     text = tip("strengths", f"{r.log_strength:+.2f}", r, span=span)
     rank = (
@@ -112,7 +108,7 @@ def _strength(r: Any, ends: tuple[float, float]) -> list[Cell]:
     where = Where("votes", r.rater, r.model)
     low, high = ends if ends[1] > ends[0] else (ends[0] - 1, ends[1] + 1)
     strip = Strip(r.log_strength, r.low, r.high, (low, high), zero=None)
-    return [plain(rank), name_cell(r.model), Cell(tip=text, strips=(strip,), where=where), Cell(f"{r.log_strength:+.2f}", text, where=where), Cell(span, text), plain(r.n)]  # fmt: skip
+    return [plain(rank, text), name_cell(r.model), Cell(tip=text, strips=(strip,), where=where), Cell(f"{r.log_strength:+.2f}", text, where=where), Cell(span, text), plain(r.n, text)]  # fmt: skip
 
 
 def by_voice(
@@ -154,7 +150,7 @@ def pairs(report: Any) -> Section:
 
 def _pair(row: Any, model: str, other: str) -> Cell:
     if model == other:
-        return Cell("–")
+        return Cell("–", say("the model itself"))
     if row is None:
         return Cell("·", say("no votes"))
     return heat_cell(row, "pairs", Where("votes", row.rater, model, other))
@@ -212,7 +208,7 @@ def length_controlled(report: Any) -> Section:
     rows = []
     for r in table.itertuples():
         prior = say("AlpacaEval's") if r.prior != "none" else say("none")
-        tail = share_cells(r, "length_controlled") if not math.isnan(r.win_rate) else [Cell(said(r.note), number=False), Cell(), Cell(), plain(r.n)]  # fmt: skip
+        tail = share_cells(r, "length_controlled") if not math.isnan(r.win_rate) else [note_cell(r.note), Cell(), Cell(), plain(r.n, tip("length_controlled", said(r.note), r, r.unscored))]  # fmt: skip
         rows.append([who_cell(r.rater), name_cell(r.model), name_cell(prior), *tail])
     columns = [say("rater"), say("model"), say("prior"), *share_columns(say("win rate"))]
     about, title = say("Win rate if both answers were of the same length."), say("At equal length")
@@ -292,4 +288,4 @@ def _difference(r: Any, reach: float) -> list[Cell]:
     text = tip("by_dimension", f"{r.difference:+.2f}", r, span=span)
     where = Where("scores", r.rater, r.model, dimension=r.dimension)
     strip = Strip(r.difference, r.low, r.high, (-reach, reach), zero=0.0)
-    return [name_cell(dimension(r.dimension)), name_cell(r.model), Cell(tip=text, strips=(strip,), where=where), Cell(f"{r.difference:+.2f}", text, where=where), Cell(span, text), plain(r.n)]  # fmt: skip
+    return [name_cell(dimension(r.dimension)), name_cell(r.model), Cell(tip=text, strips=(strip,), where=where), Cell(f"{r.difference:+.2f}", text, where=where), Cell(span, text), plain(r.n, text)]  # fmt: skip

@@ -12,7 +12,7 @@ from sftkit.errors import ConfigError, ReportError
 from sftkit.report import words
 from sftkit.report.notes import said
 from sftkit.report.planning import pilot, plan, plan_table
-from sftkit.report.shown import Cell, Section, Strip, Table, name_cell, note_cell, plain
+from sftkit.report.shown import Cell, Section, Strip, Table, name_cell, note_cell, plain, told
 from sftkit.report.shown_models import dimension, voices
 from sftkit.report.weights import GATE, rank_probabilities, ranking, smallest_swap, weights_of
 from sftkit.wording import say
@@ -42,7 +42,11 @@ def weights(
     chances = rank_probabilities(means, weights=weights, gate=gate, errors=errors)
     chances = chances.pivot(index="model", columns="rank", values="probability")
     ranks = list(chances.columns)[:RANKS]
-    rows = [_ranked(r, chances.loc[r.model], ranks) for r in table.itertuples()]
+    n = _scores_given(report, voice, weights_of(means, weights, gate), gate)
+    rows = [
+        _ranked(r, chances.loc[r.model], ranks, n.get(r.model, 0), words.says(voice))
+        for r in table.itertuples()
+    ]
     if not any(row[-1].text for row in rows):
         rows = [row[:-1] for row in rows]
     columns = [say("rank"), say("model"), say("weighted score, 1 to 5"), "", *(say("chance of rank {n}", n=n) for n in ranks), *[""] * (len(rows[0]) - 4 - len(ranks))]  # fmt: skip
@@ -60,6 +64,15 @@ def _means(report: Any, voice: str) -> tuple[pd.DataFrame, pd.DataFrame]:
     return means, errors.reindex(index=means.index, columns=means.columns).fillna(0.0)
 
 
+def _scores_given(
+    report: Any, voice: str, weight: pd.Series, gate: Mapping[str, float] | None
+) -> dict[str, int]:
+    """How many scores each model's place rests on: of the dimensions that weigh, and of the gate's."""
+    rows = report.mean_scores[report.mean_scores["rater"] == voice]
+    used = {*weight.index[weight > 0], *(gate or {})}
+    return rows[rows["dimension"].isin(used)].groupby("model")["n"].sum().to_dict()
+
+
 def _told(weight: pd.Series, gate: Mapping[str, float] | None, means: pd.DataFrame) -> str:
     used = weight[weight > 0]
     gates = [(name, least) for name, least in (gate or {}).items() if name in means]
@@ -69,17 +82,22 @@ def _told(weight: pd.Series, gate: Mapping[str, float] | None, means: pd.DataFra
     return say("Weights as set{held}", held=held)
 
 
-def _ranked(r: Any, chances: pd.Series, ranks: list[int]) -> list[Cell]:
+def _ranked(r: Any, chances: pd.Series, ranks: list[int], n: int, who: str) -> list[Cell]:
+    """n: scores of the model; who: gave them."""
     rank = "–" if pd.isna(r.rank) else str(r.rank)
     known = not np.isnan(r.score)
     strip = (Strip(r.score, float("nan"), float("nan"), (1.0, 5.0), zero=None),) if known else ()
-    cells = [plain(rank), name_cell(r.model), Cell(strips=strip), plain(f"{r.score:.2f}" if known else "–")]
-    cells += [_chance(float(chances[n])) for n in ranks]
+    score = f"{r.score:.2f}" if known else "–"
+    text = told("weights", score, n, "", who) if known else said(r.note)
+    cells = [plain(rank, text), name_cell(r.model), Cell(tip=text, strips=strip), plain(score, text)]
+    cells += [_chance(float(chances[place]), n, who) for place in ranks]
     return [*cells, note_cell(r.note)]
 
 
-def _chance(p: float) -> Cell:
-    return Cell("·", say("no scores")) if np.isnan(p) else Cell(words.percent(p), heat=p)
+def _chance(p: float, n: int, who: str) -> Cell:
+    if np.isnan(p):
+        return Cell("·", say("no scores"))
+    return Cell(words.percent(p), told("rank_probabilities", words.percent(p), n, "", who), heat=p)
 
 
 def _notes(report: Any, means: pd.DataFrame, table: pd.DataFrame, given: Any, gate: Any) -> list[str]:
@@ -105,13 +123,23 @@ def planning(report: Any, points: float | None = None, power: float = 0.8, per_p
         if points is not None:
             asked = plan(points, power=power, votes_per_prompt=per_prompt, **known)
             lead = [said(str(asked))]
-        rows = [
-            [plain(f"{r.points:g}"), plain(f"{r.prompts:,}"), plain(f"{r.votes:,}"), *(plain("–" if pd.isna(v) else f"{v:,}") for v in (r.judged, r.calibrated))]
-            for r in plan_table(POINTS, power=power, votes_per_prompt=per_prompt, **known).itertuples()
-        ]  # fmt: skip
+        n = _seen(report) if known else 0
+        rows = [_planned(r, n) for r in plan_table(POINTS, power=power, votes_per_prompt=per_prompt, **known).itertuples()]  # fmt: skip
     except ConfigError as error:
         return Section("plan", say("How much to rate"), about, empty=said(str(error)))
     return Section("plan", say("How much to rate"), about, [Table(heads, rows)], [_basis(known)], lead=lead)
+
+
+def _planned(r: Any, n: int) -> list[Cell]:
+    """n: votes from which ties and agreement are known. The points asked for are no figure and have no tooltip."""
+    figures = (r.prompts, r.votes, r.judged, r.calibrated)
+    return [plain(f"{r.points:g}"), *(plain("–", say("no judge, or out of its reach")) if pd.isna(v) else plain(f"{v:,}", told("plan", f"{v:,}", n)) for v in figures)]  # fmt: skip
+
+
+def _seen(report: Any) -> int:
+    """Scored votes on the headline's two models."""
+    pair, votes = {report.leader.model, report.leader.baseline}, report.votes
+    return int((votes["model_a"].isin(pair) & votes["model_b"].isin(pair) & votes["outcome"].notna()).sum())
 
 
 def _pilot(report: Any) -> dict[str, float]:

@@ -33,6 +33,14 @@ def describe(rater: str) -> str:
     return rater
 
 
+def says(rater: str) -> str:
+    """Who says so, after a figure; "" for nobody."""
+    if not rater:
+        return ""
+    who = describe(rater)
+    return say(", say {who}", who=who) if rater == HUMANS else say(", says {who}", who=who)
+
+
 def by_support(win_rates: pd.DataFrame, beaten: Collection[str] = ()) -> pd.DataFrame:
     """The raters with the most scored votes first, humans before judges at equal counts; the best model of each first.
 
@@ -65,7 +73,7 @@ def _sentence(row: Any) -> str:
     else:
         result = say("No clear difference between {model} and {baseline}", **both)
     return say(
-        "{result}: win rate {rate} (95 % interval {span}), with {wins}, {ties} and {losses} in {votes}{left}, says {who}.",
+        "{result}: win rate {rate} (95 % interval {span}), with {wins}, {ties} and {losses} in {votes}{left}{says}.",
         result=result,
         rate=percent(row.win_rate),
         span=span(row.low, row.high),
@@ -74,7 +82,7 @@ def _sentence(row: Any) -> str:
         losses=count(row.losses, say("{n} loss", n=row.losses), say("{n} losses", n=row.losses)),
         votes=count(row.n, say("{n} vote", n=row.n), say("{n} votes", n=row.n)),
         left=say(" ({n} more unscored)", n=row.unscored) if row.unscored else "",
-        who=who,
+        says=says(row.rater),
     )
 
 

@@ -37,7 +37,7 @@ def test_a_report_is_looked_through(notebook, lab, page, outside):
     # The headline, with the alarm before it: the judge was had, so that the humans' word stands first.
     expect(report.locator(".alarm")).to_contain_text("can be had")
     expect(report.locator(".headline")).to_contain_text("tuned beats base: win rate")
-    expect(report.locator(".headline")).to_contain_text("says all human raters together")
+    expect(report.locator(".headline")).to_contain_text("say all human raters together")
     expect(report.get_by_role("tab")).to_have_count(5)
     expect(report.locator("[data-name=pairs] td.heat").first).to_be_visible()
     notebook.shot("report-result", report)

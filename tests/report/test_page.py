@@ -14,10 +14,13 @@ import pandas as pd
 import pytest
 
 from sftkit.errors import ReportError
+from sftkit.judging import canaries
+from sftkit.ratings.blind import ELSEWHERE, STUB
+from sftkit.ratings.rating import CANARY
 from sftkit.report import Report
-from sftkit.report.examples import find, title_of
+from sftkit.report.examples import MADE, absent, find, title_of
 from sftkit.report.methods import METHODS
-from sftkit.report.page import Places, section_html
+from sftkit.report.page import Places, examples_html, section_html
 from sftkit.report.parts import PARTS, sections
 from sftkit.report.shown import Strip, Where, cells
 from sftkit.report.shown_weights import planning, weights
@@ -55,6 +58,85 @@ class Page(HTMLParser):
         return " ".join(self.texts)
 
 
+class Grid(HTMLParser):
+    """The cells of a page's tables: (section, title, is it drawn, text, is it a number, is it a row's first)."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.cells, self._section, self._open = [], "", None
+        self.feed(html)
+
+    def handle_starttag(self, tag, attrs):
+        found = dict(attrs)
+        if tag == "section":
+            self._section = found["data-name"]
+        elif tag == "td" or (tag == "th" and found.get("scope") == "row"):
+            kind = found["class"].split()
+            self._open = [
+                self._section,
+                found.get("title", ""),
+                "drawn" in kind,
+                "",
+                "number" in kind,
+                tag == "th",
+            ]
+
+    def handle_data(self, data):
+        if self._open:
+            self._open[3] += data.strip()
+
+    def handle_endtag(self, tag):
+        if tag in ("td", "th") and self._open:
+            self.cells.append(tuple(self._open))
+            self._open = None
+
+
+# Sections that hold figures of other tables too, each with its own method.
+BORROWED = {"calibration": ["win_rates"], "sources": ["calibration"], "weights": ["rank_probabilities"]}
+RANKED = (
+    "strengths",
+    "weights",
+)  # their rows begin with a rank, which is a figure; all others begin with a name
+# What stands where there is no figure, and whether the tooltip must say why ("" and "no votes" say it themselves, or the
+# cell beside them does).
+NO_FIGURE = {"–": True, "·": True, "": False}
+
+
+def _untold(html):
+    """The numbers of a page whose tooltip lacks n, method or source, and how many there are in each section."""
+    counted, untold = {}, []
+    for section, title, drawn, text, number, first in Grid(html).cells:
+        rank = first and section in RANKED and text[:1].isdigit()
+        if not (rank or drawn or number) or (first and not rank):
+            continue
+        if not drawn and text in NO_FIGURE:
+            untold += [(section, text, title)] if NO_FIGURE[text] and not title else []
+            continue
+        counted[section] = counted.get(section, 0) + 1
+        named = [METHODS[name] for name in (section, *BORROWED.get(section, ()))]
+        if not (
+            re.search(r"\bn = \d+", title)
+            and any(method in title and source in title for method, source in named)
+        ):
+            untold.append((section, text, title))
+    return counted, untold
+
+
+def test_every_number_of_the_page_names_n_method_and_source(report, tmp_path):
+    one = report.votes[report.votes["model_b"] == "tuned"]
+    pair = Report(one, ratings=report.frame[report.frame["model_b"] != "lora"], baseline="base")
+    few = Report(one[one["prompt_id"].isin(["p12", "p1"])], baseline="base")
+    for name, found, least in (("several", report, 12), ("one", pair, 12), ("few", few, 5)):
+        html = found.to_html(tmp_path / f"{name}.html").read_text(encoding="utf-8")
+        counted, untold = _untold(html)
+        assert not untold, (name, untold)
+        made = {s.name for part in PARTS for s in sections(found, part) if s.tables}
+        assert set(counted) == made and len(made) >= least and min(counted.values()) > 1, (name, counted)
+        assert _untold(html.replace("n = ", "m = "))[1], "the walk sees what is missing"
+        headline = re.search(r'class="headline" title="([^"]+)"', html)[1]
+        assert METHODS["win_rates"][1] in headline
+
+
 def test_every_section_says_how_it_is_made_and_every_bar_its_n_and_source(report):
     for name in PARTS:
         for section in sections(report, name):
@@ -64,7 +146,7 @@ def test_every_section_says_how_it_is_made_and_every_bar_its_n_and_source(report
             widths = {(len(table.columns), *{len(row) for row in table.rows}) for table in section.tables}
             assert all(len(set(width)) == 1 for width in widths), section.name
             for cell in cells([section]):
-                if cell.strips and section.name not in ("weights", "sources"):
+                if cell.strips:
                     assert re.search(r"n = \d+", cell.tip) and source in cell.tip, section.name
 
 
@@ -83,7 +165,7 @@ def test_links_lead_to_examples_on_the_page_and_no_script_is_needed(report, tmp_
 
 
 def test_the_beaten_judge_is_red_and_leads_no_headline(report):
-    assert report.beaten == {JUDGE} and report.headline.endswith("says all human raters together.")
+    assert report.beaten == {JUDGE} and report.headline.endswith(", say all human raters together.")
     html = report._repr_html_()
     assert html.index("can be had") < html.index('class="headline"') and "word red" not in html
     assert len(re.findall(r'class="number red"', html)) == 1
@@ -114,12 +196,26 @@ def test_examples_are_what_the_figure_is_of(report):
     [low, *_, high] = find(report, Where("scores", "human:*", "tuned", dimension="safety"), 3)
     marks = [[int(re.search(r"safety \d : (\d)", s.scores)[1]) for s in e.said if s.rater.startswith("human:")] for e in (low, high)]  # fmt: skip
     assert min(marks[0]) < max(marks[1])
-    assert all(name.startswith("canary:") for e in find(report, Where("canaries", JUDGE), 3) for name, text in e.answers if text is None)  # fmt: skip
+    sung = find(report, Where("canaries", JUDGE), 3)
+    assert sung and all(name == "canary:constant" for e in sung for name, text in e.answers if text is None)
+    told = examples_html("", sung, "en")
+    assert "the same text for every prompt" in told and "not in the store" not in told
+    assert "同一段文字" in examples_html("", sung, "zh")
     apart = find(report, Where("apart", "human:*", against=JUDGE), 3)
     assert apart and all({"human", "judge"} <= {s.rater.split(":")[0] for s in e.said} for e in apart)
     assert (
         title_of(Where("votes", "human:ana", "tuned", "base")) == "tuned against base, by the human rater ana"
     )
+
+
+def test_an_answer_made_to_catch_a_rater_has_words_in_its_place():
+    kinds = {
+        *canaries.MUST,
+        canaries.WHOLE.removeprefix(CANARY),
+        *(k.removeprefix(CANARY) for k in (ELSEWHERE, STUB)),
+    }
+    assert kinds == set(MADE), "every kind there is, and no other"
+    assert "made to catch" in absent("canary:new") and absent("lora") == "(the answer is not in the store)"
 
 
 def test_weights_rank_and_the_table_follows_them(report):
@@ -227,3 +323,11 @@ def test_models_may_be_numbers(tmp_path):
     found = Report(votes)
     assert "No clear difference between" in found._repr_html_() and "against" in str(found)
     assert found.png(tmp_path / "r.png").stat().st_size > 1000
+
+
+def test_one_vote_of_one_rater_is_said_so():
+    votes = pd.DataFrame(
+        {"prompt_id": [1], "model_a": "t", "model_b": "b", "rater": "human:ana", "outcome": [1.0]}
+    )
+    assert repr(Report(votes)).startswith("Report(1 vote of 1 rater: ")
+    assert Report(votes).headline.endswith(", says the human rater ana.")
