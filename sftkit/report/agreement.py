@@ -35,7 +35,8 @@ def agreement(votes: pd.DataFrame, rater_x: str, rater_y: str, ties: bool = True
 
 
 def human_ceiling(votes: pd.DataFrame, ties: bool = True) -> Estimate:
-    """How far two humans agree with each other: more cannot be asked of a judge."""
+    """How far two humans agree with each other, 0..1: more cannot be asked of a judge. Every two votes of different humans
+    on one comparison count once; ties=False keeps only those in which neither is a tie. Clustered by prompt."""
     return agreement(votes, "human:*", "human:*", ties)
 
 
@@ -81,7 +82,8 @@ def pairwise_kappa(votes: pd.DataFrame, rater_x: str, rater_y: str, weights: str
     """Cohen's kappa of two raters' pair verdicts, the same whichever model is called A.
 
     Each pair of votes is counted with its mirror image (a win as a loss), so both raters' shares of wins and losses
-    are equal and only their readiness to call a tie is chance. Raters as in `agreement`; interval over prompts.
+    are equal and only their readiness to call a tie is chance. A rater is a name or a pattern ("human:*"). Interval: BCa
+    bootstrap over prompts. weights: None, "linear" or "quadratic".
     """
     return kappa_of(meetings(votes, rater_x, rater_y), weights)
 

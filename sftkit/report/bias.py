@@ -49,8 +49,12 @@ def bias_card(
     gains by it); moves (the most that any model's win rate would change without it, in points), ranking and without
     (lists of models, best first, now and without the bias), swaps (pairs of models in another order), note.
 
+    votes: prompt_id, model_a, model_b, rater, outcome (1, 0.5, 0 or missing). ratings: RatingStore.frame(), canaries
+    included; may be empty. answers: prompt_id, model, response, for length, lists and markdown.
+
     value: first: share of decided verdicts for the answer shown first; length, lists, markdown: the effect itself
-    (one sd longer; has it while the other has not), see leanings.py; family: what the judge gives models of its own
+    (one sd longer; has it while the other has not), by least squares of the outcome on all four within every pair of
+    models, errors clustered by prompt; family: what the judge gives models of its own
     family more than humans do on the same comparisons, in points; flips, unscored, flagged, canaries: shares of the
     comparisons. Without: the effect subtracted from every verdict; flips and flagged verdicts left out; unscored ones
     given to the lower-ranked model, the worst that could be. Canaries are in no ranking.

@@ -40,7 +40,8 @@ def prediction_powered(
     the judge is trusted, 0 (not at all) to 1; chosen to make the interval narrowest unless given (Angelopoulos, Duchi
     and Zrnic 2023, "PPI++", sections 2 and 6). Interval: normal, with population variances, as in their package.
     probability: with which each human item was chosen to be scored; then weights of 1 / probability (Hájek), an error
-    by linearisation, and Wilson's interval on 0..1 (scores must lie there): see `_weighted`.
+    by linearisation (Horvitz and Thompson 1952; Zrnic and Candès 2024), and Wilson's interval on 0..1 (scores must lie
+    there).
     n counts the human scores. Raises ReportError when human and judge_same differ in length.
     """
     y, f, rest = (np.asarray(values, dtype=float) for values in (human, judge_same, judge_rest))

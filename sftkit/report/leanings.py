@@ -106,7 +106,8 @@ class Leaning:
 
 
 def leaning(rows: pd.DataFrame) -> Leaning:
-    """The regression of this module for the verdicts of one rater (`verdict_rows`)."""
+    """What the verdicts of one rater follow: least squares of the outcome on place, tanh(difference of lengths / sd), lists
+    and markdown within every pair of models; errors clustered by prompt. rows: `verdict_rows` of one rater."""
     y = rows["outcome"].to_numpy(float)
     columns, effects = {}, {}
     for term in TERMS:

@@ -35,9 +35,14 @@ ANSWER_COLUMNS = ["prompt_id", "prompt", "task", "reference", "model", "response
 class Report:
     """What the ratings say at this moment. Make a new one to see later ratings.
 
-    source: a RatingStore, or a DataFrame of votes (columns of estimates.py); with votes, `ratings` (columns of
-    RatingStore.frame()) adds dimensions and biases. baseline: the model the others are compared with; the first
-    registered unless named. `.alarms`: a sentence for each judge that canaries have beaten; they stand first, in red.
+    source: a RatingStore, or a DataFrame of votes (prompt_id, model_a, model_b, rater, outcome: 1 where a wins, 0.5 a tie,
+    0 where b wins, missing where unscored). ratings: beside votes, what RatingStore.frame() gives; adds dimensions and
+    biases. baseline: the model the others are compared with; the first registered unless named.
+
+    `.alarms`: a sentence for each judge that canaries have beaten; they stand first, in red. In every table low and high
+    are a 95 % interval and n counts what the figure rests on; rater is a name such as "human:ana" or "judge:gpt-4.1/pairwise-v2",
+    or "human:*", all humans together where there are several. "Each voice" is "human:*", or the one human, and each judge.
+    Raises ReportError for another source, a missing column or an unknown baseline.
     """
 
     alarms: list[str] = []
@@ -67,7 +72,9 @@ class Report:
 
     @cached_property
     def win_rates(self) -> pd.DataFrame:
-        """rater, model, baseline, win_rate (0..1), low, high (95 %), n, unscored: see estimates.win_rate."""
+        """Share of votes won against the baseline, a tie being half a win; one row a rater and model. Columns rater, model,
+        baseline, win_rate (0..1), low, high, n (scored votes), unscored, wins, ties, losses. Wilson interval, clustered by
+        prompt."""
         return tables.win_rates(self.votes, self.baseline)
 
     @cached_property
@@ -79,88 +86,108 @@ class Report:
 
     @cached_property
     def by_length(self) -> pd.DataFrame:
-        """The columns of win_rates and `length`: see tables.by_length."""
+        """The columns of win_rates and `length`: where the model's answer is "shorter" than the baseline's, "similar" (within
+        a quarter) or "longer"; empty where lengths are not known."""
         return tables.by_length(self.votes, self.baseline)
 
     @cached_property
     def length_controlled(self) -> pd.DataFrame:
-        """Win rates at equal length, or why there are none: see by_source.length_controlled."""
+        """Win rates at equal length, one row a voice, model and prior. Columns rater, model, baseline, prior ("none"; for judges
+        of ten models or fewer also "AlpacaEval"), win_rate, low, high, n, unscored, note: why there is no figure."""
         return by_source.length_controlled(self.votes, self.baseline)
 
     @cached_property
     def strengths(self) -> pd.DataFrame:
-        """All models on one scale, for each voice: see strength.bradley_terry."""
+        """All models on one scale, for each voice: rater and the columns of `bradley_terry` (model, log_strength, low, high, se,
+        n, rank, rank_low, rank_high, note), the strongest first."""
         return by_source.strengths(self.votes)
 
     @cached_property
     def pairs(self) -> pd.DataFrame:
-        """Every model against every other, for each voice: see strength.pair_matrix."""
+        """Win rate of every model against every other, for each voice: columns rater, model, against, win_rate, low, high, n,
+        unscored; both directions."""
         return by_source.pairs(self.votes)
 
     @cached_property
     def rankings(self) -> pd.DataFrame:
-        """The same votes ranked seven ways, for each voice: see strength.rankings."""
+        """The same votes ranked seven ways by evalica, for each voice: columns rater, algorithm, model, score, rank."""
         return by_source.ranked(self.votes)
 
     @cached_property
     def by_dimension(self) -> pd.DataFrame:
-        """Mean scores and their differences: see tables.by_dimension."""
+        """Mean scores 1 to 5 of each model and of the baseline on the same prompts: columns rater, dimension, model, baseline,
+        mean, mean_baseline, difference, low, high (of the difference), n (prompts), one_sided (scores without a
+        counterpart, left out), win_rate (share with the higher score), win_low, win_high."""
         return tables.by_dimension(self.ratings, self.baseline)
 
     @cached_property
     def mean_scores(self) -> pd.DataFrame:
-        """Mean scores of every model: see scores.mean_scores."""
+        """Mean scores 1 to 5 of every model, the baseline too: columns rater, dimension, model, mean, low, high, n (scores)."""
         return scores.mean_scores(self.ratings)
 
     @cached_property
     def agreement(self) -> pd.DataFrame:
-        """Agreement of every two raters: see tables.agreements."""
+        """How often two raters give the same verdict, for every two who judged the same comparisons. Columns rater_x, rater_y,
+        agreement, low, high, n; without_ties, without_low, without_high, n_without_ties; kappa, kappa_low, kappa_high
+        (Cohen's, the same whichever model is called A); ceiling (agreement of two humans, beside a judge's); note."""
         return tables.agreements(self.votes)
 
     @cached_property
     def score_agreement(self) -> pd.DataFrame:
-        """Agreement of every two raters on scores, dimension by dimension: see scores.score_agreement."""
+        """Agreement of every two raters on scores: columns rater_x, rater_y, dimension, same (share of equal scores), kappa
+        (Cohen's, quadratic weights), low, high, n (answers both scored), note."""
         return scores.score_agreement(self.ratings)
 
     @cached_property
     def reliability(self) -> pd.DataFrame:
-        """Krippendorff's alpha of all raters, dimension by dimension: see scores.reliability."""
+        """Krippendorff's ordinal alpha of scores: columns raters ("human:*", "judge:*" or "*", everybody), dimension, alpha, low,
+        high, n (answers with two scores or more), alone (with one), count (of raters), note."""
         return scores.reliability(self.ratings)
 
     @cached_property
     def rater_cards(self) -> pd.DataFrame:
-        """Severity, consistency, agreement and speed of every rater: see raters.rater_cards."""
+        """One row a rater. Columns rater, n (scored votes), unscored, ties (share); severity (points on 1 to 5, above 0:
+        harsher than the others on the same answers), consistency (share of same verdicts when shown the other way
+        round), humans (agreement with human raters), each with _low, _high, _n; seconds (median a rating), note."""
         return rater_cards(self.votes, self.ratings)
 
     @cached_property
     def bias(self) -> pd.DataFrame:
-        """How each rater leans: see tables.bias."""
+        """How each rater leans, in short: columns rater, first (share of decided verdicts for the answer shown first; 0.5 is no
+        leaning), low, high, n, flips (share of the flips_n comparisons whose verdict turned with the order), flips_n, ties,
+        unscored (shares of all), verdicts (their number)."""
         return tables.bias(self.votes, self.ratings)
 
     @cached_property
     def bias_card(self) -> pd.DataFrame:
-        """Every leaning of every rater, with the ranking without it: see bias.bias_card."""
+        """Every leaning of every rater, with the ranking without it: the columns of `bias_card`."""
         return bias_card(self.votes, self.frame, self.answers)
 
     @cached_property
     def calibration(self) -> pd.DataFrame:
-        """Every judge set right by the humans: see calibration.calibration."""
+        """Every judge set right by the humans (PPI++), one row a judge and model. Columns rater, model, baseline; judge,
+        judge_low, judge_high, judge_n (the judge alone); human, human_low, human_high, human_n (humans alone); calibrated,
+        low, high, n (prompts with both); correlation, narrower (share of the humans' interval saved), more_votes (for an
+        interval 10 points wide; missing if out of reach), note."""
         return calibration(self.votes, self.baseline)
 
     @cached_property
     def sources(self) -> Sources:
-        """Humans and judges in one model: see sources.sources."""
+        """Humans and judges in one model, as `sources` fits it: its tables win_rates, raters and severity. Raises ReportError
+        when no vote is scored or the baseline has none."""
         return sources(
             self.votes, self.frame, self.answers, baseline=self.baseline, calibrated=self.calibration
         )
 
     @cached_property
     def learned_weights(self) -> Learned:
-        """Weights of the dimensions that overall votes teach: see weights.learned_weights."""
+        """Weights of the dimensions that overall votes teach, as `learned_weights` finds them: its table (dimension, weight, low,
+        high, equal), or in note why there are none."""
         return learned_weights(self.ratings, self.votes)
 
     def score_table(self, rater: str) -> pd.DataFrame:
-        """Mean scores of one rater, models x dimensions, for weights.ranking and its like."""
+        """Mean scores 1 to 5 of one rater (or "human:*"), models x dimensions, NaN where there are none: what `ranking`,
+        `rank_probabilities` and `smallest_swap` take."""
         return score_table(self.ratings, rater)
 
     def answer(self, prompt_id: str, model: str) -> Any:

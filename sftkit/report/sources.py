@@ -54,10 +54,19 @@ def sources(
     votes: pd.DataFrame, ratings: pd.DataFrame, answers: pd.DataFrame | None = None, *, baseline: str,
     calibrated: pd.DataFrame | None = None,
 ) -> Sources:  # fmt: skip
-    """Fits the model of this module. votes, ratings, answers as `bias_card` takes them (ratings may be empty: then place
-    is not known). Ties are half wins. Intervals: sandwich errors clustered by prompt, with what shrinking adds.
-    calibrated: calibration's table for the same votes and baseline, where it is at hand: it takes a second to make.
-    ReportError when no vote is scored or the baseline has none.
+    """Win rates against `baseline` from humans and judges together: one Bradley-Terry model with a term for every rater.
+
+    Log-odds that a beats b for rater r = s_a - s_b, what humans think of the models; for a judge also its severity,
+    d_rb - d_ra, shrunk towards 0 as far as this judge agrees with humans (normal, a variance for each judge, by EM); +
+    place_r if a stood first, - place_r if second; for a judge length_r * tanh(difference of lengths / sd of it). Humans
+    have no severity and no length term: they are the anchor (Böckenholt 2001; Laird and Ware 1982). Ties are half wins.
+    Intervals: sandwich errors clustered by prompt, with what shrinking adds. Gives a Sources with win_rates (0..1, the
+    calibrated figure beside), raters and severity (points of win rate).
+
+    votes: prompt_id, model_a, model_b, rater, outcome (1, 0.5, 0 or missing). ratings: RatingStore.frame(); may be empty,
+    then place is not known. answers: prompt_id, model, response, for the lengths. calibrated: Report.calibration of
+    the same votes and baseline, where it is at hand: it takes a second to make. ReportError when no vote is scored or
+    the baseline has none.
     """
     rows = verdict_rows(votes, of_models(ratings) if len(ratings) else ratings, answers)
     rows = rows[rows["outcome"].notna()].reset_index(drop=True)

@@ -44,7 +44,7 @@ def ranking(
 ) -> pd.DataFrame:
     """Models by weighted mean score, those that fail the gate last: columns model, score, rank, passes, note; best first.
 
-    means: models x dimensions (`score_table`). weights: {dimension: 0 or more}, scaled to sum 1; equal over all
+    means: models x dimensions, scores 1 to 5 (`Report.score_table`). weights: {dimension: 0 or more}, scaled to sum 1; equal over all
     dimensions but the gate's unless given. gate: {dimension: least mean}; None for no gate. A model without a score on
     a weighted dimension gets none and no rank, and the note says so. ReportError for weights that cannot be.
     """
