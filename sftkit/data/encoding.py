@@ -62,6 +62,15 @@ class Encoded:
             bounds[-1] = len(self.text)
         return [self.text[a:b] for a, b in pairwise(bounds)]
 
+    def __str__(self) -> str:
+        """The text with its trained tokens in [brackets], and a line of counts."""
+        text = "".join(
+            f"[{token}]" if trained else token for token, trained in zip(self.tokens, self.loss_mask)
+        )
+        more = ", cut at max_len" if self.truncated else ""
+        more += f", {self.dropped_turns} messages left out" if self.dropped_turns else ""
+        return f"{text}\n({len(self.input_ids)} tokens, {int(self.loss_mask[1:].sum())} trained{more})"
+
 
 class Rendered(NamedTuple):
     """A conversation on its way: its messages, their text, and where in it the assistant speaks."""

@@ -176,6 +176,15 @@ def test_a_cut_answer_is_not_taught_to_end(tmp_path):
     assert whole.text.startswith(cut.text)
 
 
+def test_printed_it_shows_what_is_trained(tmp_path):
+    row = {"prompt": "2+2?", "response": "four and no more"}
+    whole, cut = seen(tmp_path, row), seen(tmp_path, row, max_len=12)
+    text, counts = str(whole).rsplit("\n", 1)
+    assert text.replace("][", "").endswith("[four and no more</s>]")
+    assert counts == f"({len(whole.input_ids)} tokens, {whole.loss_mask.sum()} trained)"
+    assert cut.truncated and str(cut).endswith("trained, cut at max_len)")
+
+
 def test_a_row_cut_within_its_prompt_trains_nothing(tmp_path):
     encoded = seen(tmp_path, {"prompt": "a very long question " * 9, "response": "yes"}, max_len=20)
     assert encoded.truncated

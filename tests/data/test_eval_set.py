@@ -253,3 +253,25 @@ def test_dolly_split_and_matched(tmp_path):
     assert len(made.report.tasks) == 8 and made.report.missing == made.report.thin == []
     assert made.report.alike and made.leaks.rows == 0
     assert sk.match(path, tmp_path / "eval.jsonl", progress=False).tasks.equals(made.report.tasks)
+
+
+def test_rows_are_tried_until_none_is_left_before_a_task_is_called_scarce():
+    """In the small world most refusals share their sentences: what is said to be unlike all others must be taken."""
+    rows = read_rows(Path(__file__).parents[2] / "data/train.jsonl")[:1500]
+    made = sk.make_eval_set(rows, 100, progress=False)
+    assert len(made) == 100 and made.leaks.rows == 0
+    short = made.by_stratum[made.by_stratum["taken"] < made.by_stratum["wanted"]]
+    assert short["stratum"].tolist() == ["refuse"] and short["taken"].tolist() == short["unlike"].tolist()
+
+
+def test_what_a_notebook_keeps_of_them_is_short():
+    rows = planted({"qa": 300})
+    made = sk.make_eval_set(rows, 30, progress=False)
+    shown = (
+        made,
+        made.report,
+        made.leaks,
+        sk.mix(rows, progress=False),
+        sk.profile(rows, progress=False, cache=False),
+    )
+    assert all(repr(one) == str(one) and len(repr(one)) < 2000 for one in shown)

@@ -22,7 +22,7 @@ BYTES = 200_000
 
 
 def test_there_are_lessons():
-    assert [path.name for path in ALL][:1] == ["01_first_run.ipynb"]
+    assert [path.name for path in ALL][:2] == ["01_first_run.ipynb", "02_look_at_your_data.ipynb"]
 
 
 @pytest.mark.parametrize("path", ALL, ids=lambda path: path.stem)
@@ -69,3 +69,28 @@ def test_lesson_01_runs_without_a_click(tmp_path, monkeypatch):
     nbformat.write(done, folder / "done.ipynb")
     text = (folder / "done.ipynb").read_text(encoding="utf-8")
     assert len(text.encode()) < BYTES and str(folder) not in text
+
+
+def test_lesson_02_runs_and_leaves_nothing_behind(tmp_path, monkeypatch):
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
+    (spare := tmp_path / "spare").mkdir()
+    monkeypatch.setenv("TMPDIR", str(spare))
+    folder = lessons.copy_lessons(tmp_path / "project", {})
+    before = contents(folder)
+    done = lessons.clean(lessons.execute(folder / "notebooks/02_look_at_your_data.ipynb"), folder)
+    assert contents(folder) == before, "a lesson works on copies"
+    assert not list(spare.glob("sftkit-*")), "and takes them away"
+    told = "\n".join(
+        "".join(output.get("text", "")) for cell in done.cells for output in cell.get("outputs", [])
+    )
+    assert "1,505 rows are trained" in told  # 1,514 without two empty answers and seven rows twice
+    assert "1 exactly, 2 nearly, 1 with another answer" in told
+    assert str(tmp_path) not in nbformat.writes(done)
+    assert any(
+        "image/png" in output.get("data", {}) for cell in done.cells for output in cell.get("outputs", [])
+    )
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Every file in a folder, by its name."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}

@@ -48,6 +48,7 @@ if TYPE_CHECKING:
 
 KINDS = ("task", "language", "source", "turns")  # that rows can be drawn by, besides the columns of the data
 ROUNDS = 8  # of taking other rows for those that a training row holds; then these are left out
+READ = 200_000  # rows looked at in all rounds together: small data get more of them
 LARGE = 5000  # rows of a cluster: what so many are like is a template
 NOTED = 8  # strata that are named
 MOST = 0.5  # of the rows of a stratum: training needs them too
@@ -143,6 +144,9 @@ class EvalSet:
         head = say("{n:,} eval rows out of {total:,}, by {by}, seed {seed}.", n=len(self), total=len(self) + len(self.rest), by=", ".join((*self.wanted.by, "length")), seed=self.wanted.seed)  # fmt: skip
         return "\n".join([head, *self.notes, *self.report.verdicts(), self.leaks.verdict])
 
+    def __repr__(self) -> str:  # a notebook keeps it beside the page: never all rows
+        return str(self)
+
     def html(self, lang: str = "en") -> str:
         """Strata, notes, match and leaks as HTML; every text is escaped."""
         from sftkit.data.lens.split_page import eval_set_html
@@ -193,10 +197,11 @@ class Drawing:
         """Numbers of the rows taken, ascending: none that a row left for training holds; others are taken in their place."""
         self.free = _alone(self.rows, self.wanted.near, progress)
         chosen, rounds = self.choose(), 0
+        most = max(ROUNDS, READ // len(self.rows))
         while held := self._held(chosen, progress):
             self.free -= held
             rounds += 1
-            chosen = self.choose() if rounds < ROUNDS else [number for number in chosen if number not in held]
+            chosen = self.choose() if rounds < most else [number for number in chosen if number not in held]
         return chosen
 
     def _held(self, chosen: list[int], progress: bool) -> set[int]:

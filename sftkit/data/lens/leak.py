@@ -132,6 +132,9 @@ class Leaks:
     def __str__(self) -> str:
         return str(self.verdict)
 
+    def __repr__(self) -> str:  # a notebook keeps it beside the page: never all rows
+        return str(self)
+
     def html(self, lang: str = "en", most: int = 20) -> str:
         """The verdict and the first pairs side by side as HTML; every text is escaped."""
         from sftkit.data.lens.split_page import leaks_html

@@ -140,6 +140,9 @@ class Match:
     def __str__(self) -> str:
         return "\n".join(self.verdicts())
 
+    def __repr__(self) -> str:  # a notebook keeps it beside the page: never all rows
+        return str(self)
+
     def html(self, lang: str = "en") -> str:
         """All of it as HTML; every text is escaped."""
         from sftkit.data.lens.split_page import match_html

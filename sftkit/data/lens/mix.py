@@ -109,6 +109,9 @@ class Mix:
         lines = [say("{source}: {used:,} of {rows:,} rows, {share_rows:.1%} of rows, {share_tokens:.1%} of {unit}, seen {epochs:.2f} times", source=one.source, used=one.used, rows=one.rows, share_rows=one.share_rows, share_tokens=one.share_tokens, unit=unit, epochs=one.epochs) for one in self.found]  # fmt: skip
         return "\n".join([*lines, *self.notes])
 
+    def __repr__(self) -> str:  # a notebook keeps it beside the page: never all rows
+        return str(self)
+
     def figure(self) -> Figure:
         """Bars of the shares: asked for, of rows and of tokens, source by source."""
         from matplotlib.figure import Figure

@@ -300,6 +300,9 @@ class Profile:
             [*lines, *(f"{row['count']:>9,}  {row.text}" for _, row in self.findings.iterrows())]
         )
 
+    def __repr__(self) -> str:  # a notebook keeps it beside the page: never all rows
+        return str(self)
+
     def _read(self, places: np.ndarray) -> list[Example | DataError]:
         """The conversations at these ascending places."""
         drawn, found = self._drawn, []
