@@ -22,10 +22,10 @@ STYLE = """<style>
 .sftkit-split p { margin: .3em 0; overflow-wrap: anywhere; }
 .sftkit-split .wide { overflow-x: auto; }
 .sftkit-split table { border-collapse: collapse; font-size: 13px; font-variant-numeric: tabular-nums; margin: 0; }
-.sftkit-split th, .sftkit-split td { text-align: left; vertical-align: top; padding: .25em .9em .25em 0; border: 0; border-bottom: 1px solid #8883; background: none; unicode-bidi: isolate; overflow-wrap: anywhere; }
+.sftkit-split th, .sftkit-split td { text-align: left !important; vertical-align: top; padding: .25em .9em .25em 0; border: 0; border-bottom: 1px solid #8883; background: none; unicode-bidi: isolate; overflow-wrap: anywhere; }
 .sftkit-split th { font-weight: 600; white-space: nowrap; }
 .sftkit-split .wide + .wide { margin-top: 1em; }
-.sftkit-split .number { text-align: right; white-space: nowrap; }
+.sftkit-split .number { text-align: right !important; white-space: nowrap; }
 .sftkit-split .differs, .sftkit-split .missing { color: var(--jp-error-color0, #d33); font-weight: 600; }
 .sftkit-split .little, .sftkit-split .thin, .sftkit-split .few, .sftkit-split .new { color: var(--jp-warn-color0, #b36b00); font-weight: 600; }
 .sftkit-split .alike, .sftkit-split .there { color: var(--jp-success-color0, #2a7d2a); font-weight: 600; }
