@@ -118,7 +118,9 @@ class NewDimension(VBox):
 
     def __init__(self, form: DimensionsForm):
         self._form = form
-        self.fields: dict[str, Any] = {name: Text(description=form.word(key)) for name, key in FIELDS.items()}
+        self.fields: dict[str, Any] = {
+            name: Text(description=form.word(key), continuous_update=False) for name, key in FIELDS.items()
+        }  # sent when a field is left: an echo of half a word must not overtake who types on
         self.note = HTML()
         self.button = Button(description=form.word("judge.dim_add"), icon="plus")
         self.button.on_click(lambda _button: self._add())
