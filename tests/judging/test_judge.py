@@ -233,7 +233,11 @@ def test_an_interrupt_lets_the_calls_under_way_be_stored(tmp_path):
     path = make_answers(30).save(tmp_path / "answers.parquet")
     with FakeJudgeServer(latency=0.2) as server:
         child = subprocess.Popen(
-            [sys.executable, "-c", CHILD, server.base_url, str(path), url], stderr=subprocess.PIPE
+            [sys.executable, "-c", CHILD, server.base_url, str(path), url],
+            stderr=subprocess.PIPE,
+            preexec_fn=lambda: signal.signal(
+                signal.SIGINT, signal.SIG_DFL
+            ),  # a shell's background jobs ignore it
         )
         wait_for(lambda: len(server.requests) >= 8)
         child.send_signal(signal.SIGINT)
