@@ -57,6 +57,11 @@ def table(measured: dict[str, Any]) -> str:
         ("the same: rows without their text", str(drag["coming"]), ""),
         ("the same: ms a frame, median / 95 % / longest", frames(drag["frames"]), ""),
         ("texts there after the drag has ended, s", f"{measured['after']:.2f}", ""),
+        (
+            f"{len(measured['votes'])} rankings, last key until the next row is open: ms, median / 95 % / longest",
+            frames(measured["votes"]),
+            "60 / 100",
+        ),
     ]
     lines = [
         f"{time.strftime('%Y-%m-%d')}, {os.cpu_count()} cores (load {os.getloadavg()[1]:.1f} meanwhile), no graphics card; {ROWS:,} prompts "

@@ -61,6 +61,27 @@ SCROLL = """async (table, [step, frames]) => {
   return seen;
 }"""
 
+# Ranks the four answers of `votes` rows by keys; milliseconds from the last letter until the next row is open: on disk by then.
+VOTE = """async (grid, votes) => {
+  const open = () => grid.querySelector('.row.open')?.getAttribute('aria-rowindex');
+  const shown = (row) => new Promise((done) => {
+    const look = () => open() !== row && grid.querySelector('.row.open .answer') ? done() : requestAnimationFrame(look);
+    look();
+  });
+  const times = [];
+  for (let n = 0; n < votes; n++) {
+    const row = open();
+    for (const key of 'dbac') {
+      if (key === 'c') times.push(performance.now());
+      grid.dispatchEvent(new KeyboardEvent('keydown', { key, bubbles: true }));
+    }
+    await shown(row);
+    times[n] = performance.now() - times[n];
+    await new Promise((done) => setTimeout(done, 100));
+  }
+  return times;
+}"""
+
 
 def test_the_page(notebook, page):
     page.set_viewport_size({"width": 1400, "height": 1000})
@@ -113,6 +134,9 @@ def test_the_page(notebook, page):
     assert grid.bounding_box()["x"] > 0
 
     scroll(grid, measured, page)
+    votes = 60 if ROWS > 1000 else 5
+    measured["votes"] = grid.evaluate(VOTE, votes)
+    expect(grid.locator(".bar .count")).to_contain_text(f"{votes} ")
     if path := os.environ.get("SFTKIT_GRID_RESULT"):
         with open(path, "w", encoding="utf-8") as file:
             json.dump(measured, file)
