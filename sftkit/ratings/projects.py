@@ -261,7 +261,8 @@ def _made(store: RatingStore, name: str, settings: dict[str, Any], rows: list[di
             name=name, created=now(), overlap=settings["overlap"], settings=settings,
             lease_seconds=60 * settings["lease_minutes"],
         )  # fmt: skip
-        if connection.execute(project.on_conflict_do_nothing()).rowcount:
+        made = project.on_conflict_do_nothing().returning(tables.projects.c.name)
+        if connection.execute(made).first() is not None:  # a row count is not always known
             connection.execute(tables.comparisons.insert(), [{"project": name, **row} for row in rows])
             known = sa.select(tables.ratings).where(tables.ratings.c.project == name)
             assignments.record(connection, connection.execute(known.order_by(tables.ratings.c.id)).all())

@@ -119,6 +119,7 @@ def test_a_rater_by_link_name_and_keys_and_the_server_killed_meanwhile(terminal,
     page.goto(f"{address}?token={TOKEN}")
     assert page.url == address  # the token is no longer in sight
     notebook_shot("rate_name", page)
+    expect(page.locator("input[name=name]")).to_be_focused()  # typing before that loses a letter
     page.keyboard.type("ana")
     page.keyboard.press("Enter")
     expect(page.locator(".row.open .answer").first).to_be_visible()
