@@ -74,8 +74,7 @@ def plan(
     """
     _check(points, power, ties, votes_per_prompt, alike, correlation, judged)
     d = points / 100
-    variance = _variance(0.5 + d, ties)
-    of_mean = variance * (1 + (votes_per_prompt - 1) * alike) / votes_per_prompt
+    of_mean = _of_mean(_variance(0.5 + d, ties), votes_per_prompt, alike)
     wanted = (d / _z(power)) ** 2  # the squared error that shows d
     prompts = max(2, math.ceil(of_mean / wanted))
     found = Plan(
@@ -117,8 +116,7 @@ def detectable(
     _check(5, power, ties, votes_per_prompt, alike, correlation, judged)
     if prompts < 2:
         raise ConfigError([Fault("prompts", f"{prompts!r} is not 2 or more.")])
-    variance = 0.25 - ties / 4
-    of_mean = variance * (1 + (votes_per_prompt - 1) * alike) / votes_per_prompt
+    of_mean = _of_mean(0.25 - ties / 4, votes_per_prompt, alike)
     error = of_mean / prompts
     if correlation is not None:
         signal = correlation**2 * of_mean
@@ -171,6 +169,11 @@ def _alike(y: np.ndarray, prompts: pd.Series) -> float:
     typical = (n - (size**2).sum() / n) / (g - 1)
     total = between + (typical - 1) * within
     return float(np.clip((between - within) / total, 0, 1)) if total > 0 else ALIKE
+
+
+def _of_mean(variance: float, votes: int, alike: float) -> float:
+    """The variance of the mean of several votes on one prompt, from that of one."""
+    return variance * (1 + (votes - 1) * alike) / votes
 
 
 def _variance(p: float, ties: float) -> float:
