@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -209,3 +211,27 @@ def train(folder: Path, config: SFTConfig, *, resume: bool = False, fails: bool 
     result = TrainedRun(folder, config, codes)
     assert fails or not any(codes), result.log
     return result
+
+
+@pytest.fixture
+def least_seconds() -> Callable[[Callable[[], object]], float]:
+    """The least of three processor times of an action: what it costs, without what came in between.
+
+    The garbage of the tests before is collected first and held apart meanwhile: late in a long test run one collection
+    over all that they left costs more than many an action.
+    """
+
+    def seconds(action: Callable[[], object]) -> float:
+        begin = time.process_time()
+        action()
+        return time.process_time() - begin
+
+    def least(action: Callable[[], object], times: int = 3) -> float:
+        gc.collect()
+        gc.freeze()
+        try:
+            return min(seconds(action) for _ in range(times))
+        finally:
+            gc.unfreeze()
+
+    return least

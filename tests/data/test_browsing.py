@@ -105,16 +105,15 @@ def test_rows_come_in_the_trainers_order(two_sources):
         drawn.place(25)
 
 
-def test_tables_are_read_in_batches(tiny_model, tmp_path):
+def test_tables_are_read_in_batches(tiny_model, tmp_path, least_seconds):
     path = tmp_path / "rows.parquet"
     rows = [{"prompt": f"Add {n} and 1.", "response": str(n + 1)} for n in range(20_000)]
     pq.write_table(pa.Table.from_pylist(rows), path, row_group_size=100)
     config = SFTConfig(pretrain=str(tiny_model), dataset=str(path), max_samples=15_000)
     drawn, read = Drawn(config), read_examples(config)
     shuffled = np.random.default_rng(0).permutation(15_000)[:3_000]
-    start = time.perf_counter()
     assert drawn.examples(shuffled) == [read[number] for number in shuffled]
-    assert time.perf_counter() - start < 2
+    assert least_seconds(lambda: drawn.examples(shuffled)) < 2
 
 
 def test_a_faulty_row_does_not_hide_its_neighbours(tiny_model, tmp_path):

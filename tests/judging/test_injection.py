@@ -117,4 +117,4 @@ def test_any_text_can_be_looked_at(text):
 def test_no_text_takes_long(part):
     started = time.process_time()
     find(part * (100_000 // len(part)))
-    assert time.process_time() - started < 10
+    assert time.process_time() - started < 20  # 1 at most on a quiet machine

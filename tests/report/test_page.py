@@ -296,7 +296,7 @@ def test_a_hundred_thousand_votes_on_fifty_models_take_seconds_and_one_page():
     report = Report(votes, baseline="model-00")
     first = sections(report, "result")
     assert report.headline and len(first) > 3
-    assert time.process_time() - began < 10, "the first tab takes about 2 seconds"
+    assert time.process_time() - began < 20, "the first tab takes about 2 seconds"
     page = section_html(first, Places(), "en")
     assert len(page) < 1_500_000 and "more</summary>" in page
 

@@ -7,7 +7,6 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from collections import namedtuple
 from pathlib import Path
 
@@ -384,16 +383,13 @@ def test_a_check_that_breaks_does_not_silence_the_others(world, monkeypatch):
     one("stop", "gpus", "no NVIDIA GPU", gpus=[0])
 
 
-def test_quick_and_without_torch(world):
+def test_quick_and_without_torch(world, least_seconds):
     rows = [
         {"prompt": f"Add {i} and {i}.", "response": f"The sum is {2 * i}.", "task": "sum"}
         for i in range(5000)
     ]
     write(world / "train.jsonl", rows)
-    preflight(settings())
-    begin = time.process_time()
-    preflight(settings())
-    assert time.process_time() - begin < 0.6  # seconds of CPU, on a busy machine; 0.1 on a quiet one
+    assert least_seconds(lambda: preflight(settings())) < 0.6  # 0.1 on a quiet machine
     code = f"import sys, sftkit.runs as r; r.preflight({settings()!r}); print('torch' in sys.modules, 'transformers' in sys.modules)"
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert answer.stdout.split() == ["False", "False"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from pathlib import Path
 
 import pyarrow as pa
@@ -202,16 +201,15 @@ def test_large_files_are_sampled(world, monkeypatch, form):
     assert seen.rows_used == 20 and sum(example.source == str(path) for example in seen.train.used) == 18
 
 
-def test_large_data_costs_the_form_little_time(world):
+def test_large_data_costs_the_form_little_time(world, least_seconds):
     """A million rows in Arrow, 100 MB: only the beginning is read."""
     rows = pa.table({"prompt": [f"Add {n} and {n}, please." for n in range(10_000)] * 100, "response": ["The sum is 7, or so it seems to me, after all that was said of it."] * 1_000_000})  # fmt: skip
     with pa.OSFile(str(world / "large.arrow"), "wb") as sink, pa.ipc.new_stream(sink, rows.schema) as writer:
         writer.write_table(rows, max_chunksize=1000)
     assert (world / "large.arrow").stat().st_size > 90_000_000
     preflight(settings())
-    begin = time.process_time()
-    one("inform", "dataset", "about 1,000,000 rows", dataset="data/large.arrow")
-    assert time.process_time() - begin < 3  # seconds of CPU, on a busy machine
+    look = {"dataset": "data/large.arrow"}
+    assert least_seconds(lambda: one("inform", "dataset", "about 1,000,000 rows", **look)) < 3
 
 
 # files beside the rows

@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 
 from sftkit.config import SFTConfig
@@ -150,17 +148,15 @@ def test_tiers_come_after_each_other_and_every_finding_has_a_key(world):
         preflight(settings(), tier="later")
 
 
-def test_the_instant_tier_is_instant_whatever_the_data(world, monkeypatch):
+def test_the_instant_tier_is_instant_whatever_the_data(world, monkeypatch, least_seconds):
     """50 ms on a quiet machine; here seconds of CPU, on a busy one. Cards and large files are left alone."""
     monkeypatch.setattr(hardware, "gpus", lambda timeout=5.0: pytest.fail("nvidia-smi takes a second"))
     rows = [{"prompt": f"Add {n} and {n}.", "response": "The sum is what it is. " * 20} for n in range(60_000)]  # fmt: skip
     write(world / "large.jsonl", rows)
     for name in ("train", "large"):
         changes = {"dataset": f"data/{name}.jsonl"}
-        preflight(settings(**changes), tier="instant")
-        begin = time.process_time()
         found = preflight(settings(**changes), tier="instant")
-        assert time.process_time() - begin < 0.1
+        assert least_seconds(lambda: preflight(settings(**changes), tier="instant")) < 0.15  # noqa: B023
         assert "batch_and_steps" in {item.key for item in found}
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -100,7 +99,7 @@ def test_what_the_trainer_writes_with_brings_no_pandas():
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def test_a_click_on_a_long_curve_is_answered_at_once(tmp_path):
+def test_a_click_on_a_long_curve_is_answered_at_once(tmp_path, least_seconds):
     """200,000 steps of 32 rows, of 500,000 rows."""
     (tmp_path / "run.json").write_text(json.dumps({"config": {}}), encoding="utf-8")
     write_places(tmp_path, 500_000, 32)
@@ -109,6 +108,5 @@ def test_a_click_on_a_long_curve_is_answered_at_once(tmp_path):
     lines["rows"] = np.random.default_rng(0).integers(0, 500_000, (200_000, 32))
     lines.tofile(tmp_path / RECORDS)
     run = load_run(tmp_path)
-    start = time.process_time()
     assert len(run.rows_at(150_000)) == 32
-    assert time.process_time() - start < 0.25
+    assert least_seconds(lambda: load_run(tmp_path).rows_at(150_000)) < 0.25

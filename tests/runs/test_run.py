@@ -288,7 +288,7 @@ def test_the_supervisor_imports_nothing_heavy():
     begin = time.monotonic()
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert answer.stdout.strip() == "[]"
-    assert time.monotonic() - begin < 2.0
+    assert time.monotonic() - begin < 10  # 0.2 on a quiet machine
 
 
 def test_a_damaged_folder_hides_no_other_run(tmp_path):

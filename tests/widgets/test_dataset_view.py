@@ -220,6 +220,6 @@ def test_half_a_million_rows_are_in_view_at_once(tmp_path):
     found = page.look()
     page.ask("rows", look=found["look"], **{"from": 499_900, "to": 500_000})
     page.ask("exclude", look=found["look"], places=[499_999])
-    assert time.process_time() - begin < 2
+    assert time.process_time() - begin < 6  # well under 1 on a quiet machine; a whole reading takes 10
     assert found["count"] == 500_000 and page.rows(only="excluded")[0]["row"] == 500_000
     assert np.array_equal(page.view.rows.changed("excluded"), [499_999])

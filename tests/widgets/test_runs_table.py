@@ -174,7 +174,7 @@ def test_it_moves_by_itself_until_it_is_closed(runs, monkeypatch):
     assert asyncio.run(watch()) is False
 
 
-def test_two_hundred_runs_are_one_quick_message(tmp_path, monkeypatch):
+def test_two_hundred_runs_are_one_quick_message(tmp_path, monkeypatch, least_seconds):
     for number in range(200):
         write_run(tmp_path, f"20260101-{number:06d}-tiny")
     table = RunsTable(tmp_path)
@@ -182,9 +182,7 @@ def test_two_hundred_runs_are_one_quick_message(tmp_path, monkeypatch):
     page.open()
     assert len(page.messages[0]["rows"]) == 200
     assert len(json.dumps(page.messages[0])) < 120_000
-    begun = time.process_time()
-    look(table)
-    assert time.process_time() - begun < 0.5
+    assert least_seconds(lambda: look(table)) < 0.5
 
 
 def test_every_word_of_the_page_is_there_in_both_languages():
