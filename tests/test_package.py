@@ -91,7 +91,7 @@ form = sk.LaunchForm(sk.SFTConfig(pretrain="m", dataset="d.jsonl"))
 rows = [{"prompt": "p", "model": m, "response": "r"} for m in ("base", "tuned")]
 answers = sk.Generations.from_frame(pd.DataFrame(rows))
 grid = sk.ComparisonGrid(answers, store=sk.RatingStore("sqlite:///r.db"), rater="ana")
-print(json.dumps({"home": sk.__file__, "code": form.to_code(), "bundle": len(str(grid._esm)), "style": len(str(grid._css))}))
+print(json.dumps({"home": sk.__file__, "code": form.to_code(), "loader": len(str(grid._esm)), "bundle": len(grid._packed)}))
 """
     done = subprocess.run(
         [sys.executable, "-c", code, str(site)], cwd=elsewhere, capture_output=True, text=True, timeout=120
@@ -100,4 +100,4 @@ print(json.dumps({"home": sk.__file__, "code": form.to_code(), "bundle": len(str
     result = json.loads(done.stdout.splitlines()[-1])
     assert result["home"].startswith(str(site))
     assert "d.jsonl" in result["code"]
-    assert result["bundle"] > 10_000 and result["style"] > 500
+    assert result["bundle"] > 10_000 and result["loader"] > 500

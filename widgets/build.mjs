@@ -5,7 +5,7 @@ import { dirname, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const WIDGETS = ["curves", "dataset", "grid", "lens", "rate", "report", "runs"];
-const PARTS = ["grid_code", "grid_math"]; // fetched by the grid when an answer needs them
+const PARTS = ["grid_code", "grid_math", "packed"]; // fetched by the grid when an answer needs them; the loader of packed widgets
 const here = dirname(fileURLToPath(import.meta.url));
 
 await build({

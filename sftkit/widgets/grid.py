@@ -14,10 +14,8 @@ import hashlib
 import json
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
-import anywidget
 import pandas as pd
 import traitlets
 from IPython.display import display
@@ -35,15 +33,15 @@ from sftkit.widgets.grid_line import Line
 from sftkit.widgets.grid_rows import Rows
 from sftkit.widgets.grid_votes import NOTHING, Said, evidence_of, is_empty, ratings_of, read, state_of
 from sftkit.widgets.labels import label, language, table
+from sftkit.widgets.packed import STATIC, PackedWidget, bundle
 
-_STATIC = Path(__file__).parent / "static"
 FRESH = 1.0  # seconds for which the store need not be read again: a page asks at once when a cell has made its grid
 KINDS = ("hello", "rows", "row", "next", "hold", "vote", "judge", "part", "filter", "progress", "reveal")
 
 Message = dict[str, Any]
 
 
-class ComparisonGrid(anywidget.AnyWidget):
+class ComparisonGrid(PackedWidget):
     """Rate answers side by side, blind, by mouse or keys (`?` shows them).
 
     answers: the Generations to compare; store: where votes go, and what was voted before comes from; rater: the
@@ -64,8 +62,6 @@ class ComparisonGrid(anywidget.AnyWidget):
         grid                        # the last line of a cell shows it; then grid.progress, grid.ratings
     """
 
-    _esm = _STATIC / "grid.js"
-    _css = _STATIC / "grid.css"
     _labels = traitlets.Dict().tag(sync=True)
 
     def __init__(
@@ -107,7 +103,8 @@ class ComparisonGrid(anywidget.AnyWidget):
         self._read_store()
         self._filter = GridFilter(self._filtered)
         self._filter.set(filter)
-        super().__init__(_labels={key: label(key, lang) for key in table() if key.startswith("grid.")})
+        labels = {key: label(key, lang) for key in table() if key.startswith("grid.")}
+        super().__init__(_packed=bundle("grid"), _labels=labels)
         self._picture = grid_picture.Picture(
             lambda: grid_picture.html(self, self._name(), lang), lambda: repr(self)
         )
@@ -249,7 +246,7 @@ class ComparisonGrid(anywidget.AnyWidget):
     def _on_part(self, content: Message) -> Message:
         """A piece of the page that few answers need: what colours code, what sets math."""
         name = {"code": "grid_code.js", "math": "grid_math.js"}[content["name"]]
-        return {"source": (_STATIC / name).read_text(encoding="utf-8")}
+        return {"source": (STATIC / name).read_text(encoding="utf-8")}
 
     def _on_judge(self, content: Message) -> Message:
         row = self._rows.of_id[content["id"]]

@@ -4,6 +4,7 @@ two notebooks on one store; and no model's name in anything that reaches the bro
 from __future__ import annotations
 
 import re
+import zlib
 from collections import Counter
 
 import pandas as pd
@@ -42,7 +43,7 @@ class Wire:
 
     def _pass(self, message: str | bytes, to: WebSocketRoute) -> None:
         if not self.cut:
-            self.texts.append(message if isinstance(message, str) else message.decode("utf-8", "replace"))
+            self.texts.append(message if isinstance(message, str) else unpacked(message))
             to.send(message)
 
     def lose(self) -> None:
@@ -52,6 +53,17 @@ class Wire:
 
     def mend(self) -> None:
         self.cut = False
+
+
+def unpacked(message: bytes) -> str:
+    """The message as text, with what is compressed in it (sftkit/widgets/packed.py)."""
+    texts = [message.decode("utf-8", "replace")]
+    for found in re.finditer(rb"\x78[\x01\x5e\x9c\xda]", message):
+        try:
+            texts.append(zlib.decompressobj().decompress(message[found.start() :]).decode("utf-8", "replace"))
+        except zlib.error:
+            continue  # two bytes that happen to look like it
+    return "\n".join(texts)
 
 
 def save(folder) -> sk.Generations:
@@ -143,6 +155,9 @@ def test_twenty_pairs_by_keys_and_nothing_is_lost_meanwhile(notebook, page, lab)
     assert int(said[0]) > 5_000 and said[1] == "False"
     everything = "\n".join([*wire.texts, page.content(), page.evaluate("JSON.stringify({...localStorage})")])
     assert len(wire.texts) > 100 and "Second answer to 3" in everything
+    assert any(
+        '"answers": ["' in text and "Second answer to 12" in text for text in wire.texts
+    )  # packed, and searched
     for name in MODELS:
         assert name not in everything
     assert notebook.cells == [OPEN, GRID, LOOK]  # no key of ours reached JupyterLab

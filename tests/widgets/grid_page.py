@@ -66,5 +66,9 @@ class Page:
     @property
     def sent(self) -> str:
         """All that ever left for the page."""
-        state = {name: str(value) for name, value in self.grid.get_state().items() if name != "_esm"}
+        state = {
+            name: str(value)
+            for name, value in self.grid.get_state().items()
+            if name not in ("_esm", "_packed")
+        }
         return json.dumps(self.heard) + json.dumps(state)

@@ -11,12 +11,13 @@ import { Judging } from "./judging";
 import { List } from "./list";
 import { Outbox } from "./outbox";
 import { allDone, Bar, message, type Saving } from "./panels";
-import { fromSource, Parts } from "./parts";
+import { Parts } from "./parts";
 import { hidePicture } from "./picture";
 import { Kernel, NO_OPINION, Unreachable, type Filtered, type Model, type Opinion, type Saved, type Setup, type Side, type Vote } from "./protocol";
 import { Shell } from "./shell";
 import { GridState, isComplete, same, withRank, withScore, withTag, withVerdict } from "./state";
 import { Team, type Told } from "./team";
+import { fromSource } from "./unpack";
 
 const PATIENCE_MS = 1500; // after which a vote without an answer is called unsaved
 

@@ -1,11 +1,19 @@
 // Questions to the kernel, for whatever widget.
 
+import { unpacked } from "./unpack";
+
 /** The part of anywidget's model that is used here. */
 export interface Model {
   get(name: string): unknown;
   send(content: unknown): void;
-  on(event: string, handler: (message: any) => void): void;
-  off(event: string, handler: (message: any) => void): void;
+  on(event: string, handler: (message: any, buffers?: DataView[]) => void): void;
+  off(event: string, handler: (message: any, buffers?: DataView[]) => void): void;
+}
+
+interface Message {
+  ask?: string;
+  error?: string;
+  packed?: boolean; // the message is in its buffer, compressed
 }
 
 const AGAIN_MS = 6000;
@@ -22,6 +30,7 @@ export class Questions<Request extends object> {
   private readonly waiting = new Map<string, { done: (reply: any) => void; failed: (error: Error) => void }>();
   private count = 0;
   private isCut = false;
+  private unpacking: Promise<void> | null = null; // what comes after waits for it: messages keep their order
 
   constructor(
     private readonly model: Model,
@@ -64,7 +73,18 @@ export class Questions<Request extends object> {
     this.gone();
   };
 
-  private readonly receive = (message: { ask?: string; error?: string }): void => {
+  private readonly receive = (message: Message, buffers: DataView[] = []): void => {
+    if (!message.packed && !this.unpacking) return this.take(message);
+    const before = this.unpacking;
+    const mine = (this.unpacking = (async () => {
+      await before;
+      this.take(message.packed ? JSON.parse(await unpacked(buffers[0]!)) : message);
+    })().finally(() => {
+      if (this.unpacking === mine) this.unpacking = null;
+    }));
+  };
+
+  private take(message: Message): void {
     if (this.isCut) this.back();
     this.isCut = false;
     const question = this.waiting.get(message.ask ?? "");
@@ -72,5 +92,5 @@ export class Questions<Request extends object> {
     this.waiting.delete(message.ask ?? "");
     if (message.error === undefined) question.done(message);
     else question.failed(new Error(message.error));
-  };
+  }
 }

@@ -29,13 +29,3 @@ export class Parts {
     void this.coming[name].then(() => this.here[name] && then(this.here[name]));
   }
 }
-
-/** A module from its text, the way anywidget itself brings a widget's code into the page. */
-export async function fromSource<T>(source: string): Promise<T> {
-  const address = URL.createObjectURL(new Blob([source], { type: "text/javascript" }));
-  try {
-    return (await import(/* @vite-ignore */ address)) as T;
-  } finally {
-    URL.revokeObjectURL(address);
-  }
-}
