@@ -6,5 +6,16 @@ from sftkit.judging.panel import Panel
 from sftkit.judging.protocol import Protocol
 from sftkit.judging.reference import ReferenceJudge, accuracy
 from sftkit.judging.replay import diff, replay
+from sftkit.judging.simulated import simulated_votes
 
-__all__ = ["CostEstimate", "Judge", "Panel", "Protocol", "ReferenceJudge", "accuracy", "diff", "replay"]
+__all__ = [
+    "CostEstimate",
+    "Judge",
+    "Panel",
+    "Protocol",
+    "ReferenceJudge",
+    "accuracy",
+    "diff",
+    "replay",
+    "simulated_votes",
+]

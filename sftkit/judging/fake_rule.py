@@ -12,7 +12,13 @@ import random
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from sftkit.judging.injection import MARKER
+from sftkit.judging.reference import check
+
+if TYPE_CHECKING:
+    from sftkit.generation.table import Generations
 
 _FENCE = re.compile(r"^BEGIN ([0-9a-f]{32})\n(.*)\nEND \1$", re.MULTILINE)
 SURE = 0.9  # the probability that the fake's log-probabilities give to its verdict; the two others share the rest
@@ -21,6 +27,22 @@ SURE = 0.9  # the probability that the fake's log-probabilities give to its verd
 def by_text(text: str) -> float:
     """A worth without rhyme or reason that is the same for the same text: 0 to 15."""
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[0] / 16
+
+
+def by_reference(answers: Generations) -> Callable[[str], float]:
+    """A worth by the references: the share of the prompts with this very answer on which it is right; 0 for any other text.
+
+    Words hidden by injection.masked do not count.
+
+        FakeJudgeServer(score=by_reference(answers), length_bias=0.2)
+    """
+    asked = answers.frame[answers.frame["reference"].notna()]
+    right: dict[str, list[bool]] = {}
+    for row in asked.itertuples():
+        found = check(row.task, row.reference, row.response).correct
+        right.setdefault(row.response.strip(), []).append(found)
+    worth = dict.fromkeys(asked["reference"], 1.0) | {text: sum(m) / len(m) for text, m in right.items()}
+    return lambda text: worth.get(text.replace(MARKER, "").strip(), 0.0)
 
 
 RULES: dict[str, Callable[[str], float]] = {"length": len, "hash": by_text}

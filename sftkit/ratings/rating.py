@@ -17,6 +17,7 @@ VERDICTS = ("a", "b", "tie", "both_bad", "unscored", "skipped", "open", "retract
 VOTES = ("a", "b", "tie", "both_bad")  # the verdicts that decide a comparison
 CANARY = "canary:"  # begins the name of an answer that was made to catch a judge
 ASIDE = "aside:"  # stands for the other model where a rating is of no comparison (questions, an answer alone)
+SIMULATED = "human:simulated"  # begins the name of a rater who is a rule (judging.simulated)
 EXAM = "exam:"  # begins the names of the exam's answers and prompts
 _TEXTS = ("note", "reason", "request_hash", "raw_reply")
 

@@ -140,7 +140,7 @@ def _trace(go: Any, bars: list[Bar], colours: dict[str, str]) -> Any:
 # pictures of matplotlib, for papers and slides
 
 
-def save(report: Any, path: Path, name: str, form: str) -> Path:
+def save(report: Any, path: Path, name: str, form: str, dpi: int = 200) -> Path:
     """Draw a picture into a file; no browser, no display needed. See Report.png and Report.svg."""
     if name not in DRAW:
         raise ReportError(f"no figure {name!r}; figures: {', '.join(DRAW)}")
@@ -148,7 +148,7 @@ def save(report: Any, path: Path, name: str, form: str) -> Path:
 
     path.parent.mkdir(parents=True, exist_ok=True)
     with mpl.rc_context({"font.size": 9, "svg.fonttype": "none", "text.parse_math": False, "axes.spines.top": False, "axes.spines.right": False}):  # fmt: skip
-        DRAW[name](report).savefig(path, format=form, dpi=200, bbox_inches="tight", facecolor="white")
+        DRAW[name](report).savefig(path, format=form, dpi=dpi, bbox_inches="tight", facecolor="white")
     return path
 
 

@@ -260,12 +260,12 @@ class Report:
 
         return win_rate_figure(self)
 
-    def png(self, path: str | Path, figure: str = "win_rates") -> Path:
-        """A picture drawn by matplotlib (no browser needed), 200 dots an inch. figure: "win_rates", "pairs", "scores",
+    def png(self, path: str | Path, figure: str = "win_rates", dpi: int = 200) -> Path:
+        """A picture drawn by matplotlib (no browser needed), `dpi` dots an inch. figure: "win_rates", "pairs", "scores",
         "calibration". Returns the path; ReportError for an unknown figure."""
         from sftkit.report.figures import save
 
-        return save(self, Path(path), figure, "png")
+        return save(self, Path(path), figure, "png", dpi)
 
     def svg(self, path: str | Path, figure: str = "win_rates") -> Path:
         """The picture of `png` as SVG, for a paper; its text stays text."""

@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from sftkit.ratings.rating import SIMULATED
 from sftkit.report.tables import HUMANS
 from sftkit.wording import say
 
@@ -15,11 +16,15 @@ TEXT_COLUMNS = {"rater", "and", "task", "dimension", "model", "baseline"}  # all
 NOTHING = say("No ratings yet. Rate in the grid, or run ReferenceJudge().rate(answers, store=store).")
 
 
-def describe(rater: str) -> str:
-    """Who a rater is, so that no rule passes for a person and no model for a fact."""
+def describe(rater: str, simulated: bool = False) -> str:
+    """Who a rater is, so that no rule passes for a person and no model for a fact.
+
+    simulated: all human raters are (judging.simulated)."""
     if rater == HUMANS:
-        return say("all human raters together")
+        return say("all simulated raters together, rules and no people") if simulated else say("all human raters together")  # fmt: skip
     kind, _, name = rater.partition(":")
+    if rater.startswith(SIMULATED):
+        return say("the simulated rater {name}, a rule and no person", name=name)
     if kind == "human":
         return say("the human rater {name}", name=name)
     if name.startswith("reference/"):
@@ -33,11 +38,11 @@ def describe(rater: str) -> str:
     return rater
 
 
-def says(rater: str) -> str:
+def says(rater: str, simulated: bool = False) -> str:
     """Who says so, after a figure; "" for nobody."""
     if not rater:
         return ""
-    who = describe(rater)
+    who = describe(rater, simulated)
     return say(", say {who}", who=who) if rater == HUMANS else say(", says {who}", who=who)
 
 
@@ -58,11 +63,15 @@ def by_support(win_rates: pd.DataFrame, beaten: Collection[str] = ()) -> pd.Data
 
 def headlines(win_rates: pd.DataFrame, beaten: Collection[str] = ()) -> list[str]:
     """A sentence for every row, the best supported first."""
-    return [_sentence(row) for row in by_support(win_rates, beaten).itertuples()]
+    people = [
+        rater for rater in map(str, win_rates["rater"]) if rater.startswith("human:") and rater != HUMANS
+    ]
+    simulated = bool(people) and all(rater.startswith(SIMULATED) for rater in people)
+    return [_sentence(row, simulated) for row in by_support(win_rates, beaten).itertuples()]
 
 
-def _sentence(row: Any) -> str:
-    who = describe(row.rater)
+def _sentence(row: Any, simulated: bool) -> str:
+    who = describe(row.rater, simulated)
     if not row.n:
         return say("{who}: none of {n} comparisons of {model} with {baseline} has a verdict.", who=who, n=row.unscored, model=row.model, baseline=row.baseline)  # fmt: skip
     both = {"model": row.model, "baseline": row.baseline}
@@ -82,7 +91,7 @@ def _sentence(row: Any) -> str:
         losses=count(row.losses, say("{n} loss", n=row.losses), say("{n} losses", n=row.losses)),
         votes=count(row.n, say("{n} vote", n=row.n), say("{n} votes", n=row.n)),
         left=say(" ({n} more unscored)", n=row.unscored) if row.unscored else "",
-        says=says(row.rater),
+        says=says(row.rater, simulated),
     )
 
 
