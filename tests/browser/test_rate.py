@@ -257,10 +257,13 @@ WALK = """async (count) => {
   const root = document.querySelector('.sftkit-grid');
   const pause = (ms) => new Promise((done) => setTimeout(done, ms));
   const key = (name) => root.dispatchEvent(new KeyboardEvent('keydown', { key: name, bubbles: true, cancelable: true }));
-  const until = async (done) => { for (let n = 0; n < 400 && !done(); n++) await pause(5); return done(); };
+  const until = async (done, times = 400) => { for (let n = 0; n < times && !done(); n++) await pause(5); return done(); };
   const bad = [], rows = new Set();
   let markdown = 0, raw = 0, judges = 0, code = 0, math = 0;
   const ACTIVE = 'script,iframe,object,embed,applet,img,svg,video,audio,form,base,meta,link,style,frame,frameset,portal,template,isindex,marquee,dialog,[srcdoc],[formaction],[ping],[action]';
+  // what the parts make that are fetched when they are needed: code in colour, math set (or TeX that cannot be)
+  const made = () => [...root.querySelectorAll('.answer code[data-language=html]')].every((code) => code.querySelector('span'))
+    && [...root.querySelectorAll('.answer var[data-math]')].every((math) => math.matches('.set, [title=TeX]'));
   const look = (row) => {
     for (const element of root.querySelectorAll('.answer .markdown *, .answer .raw *, .row:not(.open) *, .turn *, .reference *, .chip, .judges *')) {
       if (element.matches(ACTIVE)) bad.push([row, element.outerHTML.slice(0, 200)]);
@@ -282,6 +285,7 @@ WALK = """async (count) => {
       judges++;
       root.querySelectorAll('.judge details').forEach((box) => (box.open = true));
     }
+    if (!(await until(made, 4000))) bad.push([row, 'code or math did not come']);
     look(row);
     for (const other of ['m', 'd']) { key(other); look(row); key(other); }
     if (row % 40 === 0) { for (const other of ['z', 'l']) { key(other); await pause(20); look(row); key(other); } }
