@@ -20,8 +20,8 @@ lab: $(VENV)/.installed  ## JupyterLab with lesson 01; ARGS for JupyterLab, such
 	@$(BIN)/jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) --ServerApp.root_dir=. \
 		--LabApp.default_url=/lab/tree/notebooks/01_first_run.ipynb $(ARGS)
 
-test: check  ## every test; PYTEST_ARGS to choose, such as PYTEST_ARGS="tests/report -x"
-	@$(BIN)/python -m pytest -m "not gpu" $(PYTEST_ARGS)
+test: check  ## every test, two files at a time; PYTEST_ARGS to choose, such as PYTEST_ARGS="tests/report -x"
+	@$(BIN)/python -m pytest -m "not gpu" $(or $(PYTEST_ARGS),-n 2 --dist loadfile)
 
 check: $(VENV)/.installed-tests  ## style
 	@$(BIN)/ruff check --quiet .
