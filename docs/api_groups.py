@@ -33,7 +33,7 @@ GROUPS = (
         "Preflight and launch",
         "What would go wrong, what it takes, and the start. A run is a process group of its own and outlives the kernel.",
         ("sftkit.runs",),
-        ("LaunchForm", "preflight", "Finding", "dry_run", "DryRun", "launch"),
+        ("machine", "Machine", "LaunchForm", "preflight", "Finding", "dry_run", "DryRun", "launch", "launch_all"),
         """
 form = sk.LaunchForm(config)
 form                                            # in the notebook: edit, see faults, Dry run, Launch

@@ -32,7 +32,10 @@ _HOME = {
     "Embedder": "sftkit.data.lens.embedding",
     **dict.fromkeys("DryRun dry_run".split(), "sftkit.runs.dry_run"),
     "Replay": "sftkit.runs.replay",
+    **dict.fromkeys("Machine machine".split(), "sftkit.runs.machine"),
+    "launch_all": "sftkit.runs.series",
     "RunCard": "sftkit.report.run_card",
+    **dict.fromkeys("Classroom teach".split(), "sftkit.runs.classroom"),
     **dict.fromkeys("Finding Run launch list_runs load_run preflight".split(), "sftkit.runs"),
     **dict.fromkeys("Generations generate".split(), "sftkit.generation"),
     **dict.fromkeys("Rating RatingStore".split(), "sftkit.ratings"),
@@ -40,7 +43,7 @@ _HOME = {
     **dict.fromkeys("Judge Panel Protocol ReferenceJudge".split(), "sftkit.judging"),
     **dict.fromkeys("Estimate Report agreement win_rate".split(), "sftkit.report"),
     **dict.fromkeys(
-        "ComparisonGrid DatasetView EvalSetForm JudgePanel LaunchForm LossCurves ReportView RunMonitor RunsTable TokenLens set_language".split(),
+        "ComparisonGrid DatasetView EvalSetForm JudgePanel LaunchForm LossCurves ReportView RunMonitor RunsTable TokenLens WidgetCheck set_language".split(),
         "sftkit.widgets",
     ),
 }
@@ -109,9 +112,14 @@ if TYPE_CHECKING:  # for editors: the same names, statically
     from sftkit.runs import list_runs as list_runs
     from sftkit.runs import load_run as load_run
     from sftkit.runs import preflight as preflight
+    from sftkit.runs.classroom import Classroom as Classroom
+    from sftkit.runs.classroom import teach as teach
     from sftkit.runs.dry_run import DryRun as DryRun
     from sftkit.runs.dry_run import dry_run as dry_run
+    from sftkit.runs.machine import Machine as Machine
+    from sftkit.runs.machine import machine as machine
     from sftkit.runs.replay import Replay as Replay
+    from sftkit.runs.series import launch_all as launch_all
     from sftkit.widgets import ComparisonGrid as ComparisonGrid
     from sftkit.widgets import DatasetView as DatasetView
     from sftkit.widgets import EvalSetForm as EvalSetForm
@@ -122,4 +130,5 @@ if TYPE_CHECKING:  # for editors: the same names, statically
     from sftkit.widgets import RunMonitor as RunMonitor
     from sftkit.widgets import RunsTable as RunsTable
     from sftkit.widgets import TokenLens as TokenLens
+    from sftkit.widgets import WidgetCheck as WidgetCheck
     from sftkit.widgets import set_language as set_language

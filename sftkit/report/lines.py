@@ -104,10 +104,11 @@ class Average:
 
 
 class RunLines:
-    """The lines of `run` (a Run), as far as its metrics were read. For one thread at a time."""
+    """The lines of `run` (a Run), as far as its metrics were read, under its id or another `name`. For one thread at a
+    time."""
 
-    def __init__(self, run: Any):
-        self.run, self.name = run, str(run.id)
+    def __init__(self, run: Any, name: str = ""):
+        self.run, self.name = run, name or str(run.id)
         self.points = Points(run.folder)
         self.unread = True  # whether there is more of the file than was read
         self._average, self._era = Average(0), -1

@@ -7,12 +7,12 @@ import os
 import socket
 from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import Path
 
 import psutil
 
-from sftkit.runs import cards, hardware, queue
+from sftkit.runs import cards, classroom, hardware, queue, queue_turn
 from sftkit.runs.findings import Finding, check
+from sftkit.runs.hardware import cpu_flags
 from sftkit.runs.look import Look
 from sftkit.wording import listed, say
 
@@ -45,10 +45,11 @@ def no_other_run_of_ours_is_there(look: Look) -> Iterator[Finding]:
         return
     wanted = tuple(f"GPU {card}" for card in look.used_cards) if look.gpus else (queue.CPU,)
     places = queue.holders(wanted)
-    if not places:
+    if not places or classroom.sound_caps():  # then runs wait for each other: check_classroom.py
         return
     used = ", ".join(device for device in wanted if any(device in place.devices for place in places))
-    runs = listed(say("{run} (waiting)", run=place.run) if place.waits else place.run for place in places)
+    names = [(queue_turn.said(place, queue.person()), place.waits) for place in places]
+    runs = listed(say("{run} (waiting)", run=name) if waits else name for name, waits in names)
     yield Finding("warn", "gpus", say("{used} is used by the run {runs}: both get slower, or run out of memory. To wait for its end, launch with queue=True.", used=used, runs=runs))  # fmt: skip
 
 
@@ -137,12 +138,3 @@ def the_cpu_computes_in_bf16(look: Look) -> Iterator[Finding]:
         return
     level, times = ("inform", say("a little")) if "avx512f" in flags else ("warn", say("many times"))
     yield Finding(level, "bf16", say("This CPU has no instructions for bfloat16: float32 is {times} faster here.", times=times), {"bf16": False}, say("Train in float32"))  # fmt: skip
-
-
-def cpu_flags() -> set[str]:
-    """What the CPU can do, in Linux's words; empty where it does not say."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return set()
-    return next((set(line.partition(":")[2].split()) for line in lines if line.startswith("flags")), set())

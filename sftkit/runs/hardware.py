@@ -6,6 +6,7 @@ Standard library and psutil only: the supervisor imports this.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -195,6 +196,32 @@ def _gpu(line: str) -> GPU | None:
         return None
     number = [int(cell) if cell.isdigit() else None for cell in cells[2:]]
     return GPU(int(cells[0]), cells[1], number[0] or 0, number[1] or 0, number[2])
+
+
+def driver(timeout: float = 5.0) -> tuple[str, tuple[int, int] | None] | None:
+    """NVIDIA's driver and the newest CUDA it knows, such as ("570.86", (12, 8)); None where there is no driver, or it does
+    not answer."""
+    lines = _nvidia_smi("--query-gpu=driver_version", timeout)
+    if not lines or not re.match(r"\d+\.", lines[0]):
+        return None
+    program = str(shutil.which("nvidia-smi"))
+    try:  # CUDA's version is in the heading only
+        told = subprocess.run(
+            [program], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout
+        ).stdout
+    except (OSError, subprocess.SubprocessError):
+        told = ""
+    found = re.search(r"CUDA[\w ]* Version:\s*(\d+)\.(\d+)", told)
+    return lines[0].strip(), (int(found[1]), int(found[2])) if found else None
+
+
+def cpu_flags() -> set[str]:
+    """What the CPU can do, in Linux's words; empty where it does not say."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return set()
+    return next((set(line.partition(":")[2].split()) for line in lines if line.startswith("flags")), set())
 
 
 def visible_ids() -> list[str] | None:

@@ -16,6 +16,7 @@ _HOME = {
     "RunMonitor": "run_monitor",
     "RunsTable": "runs_table",
     "TokenLens": "token_lens",
+    "WidgetCheck": "widget_check",
     "label": "labels",
     "set_language": "labels",
 }

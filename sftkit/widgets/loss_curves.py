@@ -1,16 +1,18 @@
 """The loss curves of any number of runs, alive, and there again after a kernel restart.
 
-    curves = sk.LossCurves([run, other])     # last line of a cell
+    curves = sk.LossCurves([run, other])     # last line of a cell; or {"warm": run, "cold": other}
     curves.freeze()                          # a picture in its place, for a notebook that is saved or sent on
 
-What is shown is what is on disk: the widget keeps nothing that the runs' folders do not hold.
+What is shown is what is on disk: the widget keeps nothing that the runs' folders do not hold. Of runs that are over it
+leaves a picture in the notebook by itself, beside the living view.
 """
 
 from __future__ import annotations
 
+import io
 import time
 from base64 import b64encode
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from threading import Lock
 from typing import Any
 
@@ -42,7 +44,7 @@ PIECE = 4 << 20  # bytes of it between two chances for the page to ask something
 class LossCurves(VBox):
     """Logged loss (thin), smoothed loss, eval points and checkpoints, one colour a run.
 
-    runs: a Run or several. smoothing: 0 (none) to 0.999; axis: "step", "tokens" or "seconds"; log: a logarithmic loss
+    runs: a Run, several, or {name to show: Run}. smoothing: 0 (none) to 0.999; axis: "step", "tokens" or "seconds"; log: a logarithmic loss
     axis; evals: which eval lines, "" for all tasks together, else task types; all of these are on the page too. live:
     look at the disk twice a second as long as any run is alive; False: whoever made it calls `refresh`, or `read` in a
     thread and `show` on the kernel's loop. lang: "en", "zh" or None for the language of `sk.set_language`.
@@ -62,8 +64,10 @@ class LossCurves(VBox):
         lang: str | None = None,
     ):
         # Readers of our own: a Run remembers how far it has read, and ours are read in another thread.
-        self._runs = [load_run(run.folder) for run in curves.as_list(runs)]
-        self._lines = [RunLines(run) for run in self._runs]
+        given = runs.values() if isinstance(runs, Mapping) else curves.as_list(runs)
+        self._runs = [load_run(run.folder) for run in given]
+        names = [str(name) for name in runs] if isinstance(runs, Mapping) else [run.id for run in self._runs]
+        self._lines = [RunLines(run, name) for run, name in zip(self._runs, names)]
         self._feed, self._turn, self._pictures = Feed(self._lines), Lock(), []
         self._batches, self._lang = BatchRows(), lang
         self._making, self._again = False, False
@@ -96,7 +100,7 @@ class LossCurves(VBox):
         names = dict.fromkeys(name for one in settings for name in one)
         differ = [n for n in names if any(one.get(n) != settings[0].get(n) for one in settings)]
         rows = [[one.get(name) for name in differ] for one in settings]
-        return pd.DataFrame(rows, index=[run.id for run in self._runs], columns=differ, dtype=object)
+        return pd.DataFrame(rows, index=[lines.name for lines in self._lines], columns=differ, dtype=object)
 
     # reading, in a thread
 
@@ -236,14 +240,16 @@ class LossCurves(VBox):
         png = curves.picture(
             names, drawn, axis=view.axis, log=self.chart.log, span=span, dpi=100, words=words
         )
-        return Image(png, width=800)
+        return Image(_with_a_palette(png), width=800)
 
     def freeze(self) -> None:
         """Put the picture in the place of every live view: it survives saving, reopening and converting the notebook."""
-        png = b64encode(self.picture().data).decode()
-        still = {"image/png": png, "text/plain": repr(self)}
+        still = {"image/png": self._encoded(), "text/plain": repr(self)}
         for handle in self._pictures:
             handle.update(still, raw=True)
+
+    def _encoded(self) -> str:
+        return b64encode(self.picture().data).decode()
 
     def _read_all(self) -> None:
         for lines in self._lines:
@@ -259,15 +265,32 @@ class LossCurves(VBox):
 
     def _ipython_display_(self) -> None:
         # By hand instead of by the bundle that IPython would ask for: only so is there a handle to put the picture in.
-        self._pictures.append(display(self._repr_mimebundle_(), raw=True, display_id=True))
+        bundle = dict(self._repr_mimebundle_())
+        if all(
+            run.status.ended for run in self._runs
+        ):  # nothing will change: whoever reads without a kernel sees it
+            bundle["image/png"] = self._encoded()
+        self._pictures.append(display(bundle, raw=True, display_id=True))
 
     def __repr__(self) -> str:
-        return f"LossCurves({', '.join(_told(run) for run in self._runs)})"
+        told = (_told(lines.name, run) for lines, run in zip(self._lines, self._runs))
+        return f"LossCurves({', '.join(told)})"
 
 
-def _told(run: Run) -> str:
+def _told(name: str, run: Run) -> str:
     status = run.status
-    return f"{run.id}: {status.state}, step {status.step}"
+    return f"{name}: {status.state}, step {status.step}"
+
+
+def _with_a_palette(png: bytes) -> bytes:
+    """The picture in 256 colours, a quarter of its size: a notebook with ten of them stays small."""
+    from PIL import Image as Picture
+
+    small = io.BytesIO()
+    Picture.open(io.BytesIO(png)).quantize(256, method=Picture.Quantize.FASTOCTREE).save(
+        small, "PNG", optimize=True
+    )
+    return small.getvalue()
 
 
 def _short(value: Any) -> str:

@@ -380,3 +380,21 @@ def test_freeze_puts_a_picture_in_place_of_the_live_view(run, monkeypatch):
 def test_in_chinese(run):
     widget = LossCurves(run, lang="zh")
     assert widget.chart._labels["curves.smoothing"] == "平滑" and widget.picture().data.startswith(b"\x89PNG")
+
+
+def test_runs_under_other_names_and_a_picture_when_they_are_over(run, monkeypatch):
+    log(run, 1, 20)
+    shown = []
+    monkeypatch.setattr(loss_curves, "display", lambda bundle, **_: shown.append(bundle))
+    LossCurves({"rate 1e-3": run}, live=False)._ipython_display_()
+    assert "image/png" not in shown[0], "it goes on"
+    state(run, "finished")
+    widget = LossCurves({"rate 1e-3": run, "the same": run})
+    widget._ipython_display_()
+    assert widget.chart.setup["names"] == ["rate 1e-3", "the same"] == list(widget.differences.index)
+    assert (
+        repr(widget)
+        == shown[1]["text/plain"]
+        == "LossCurves(rate 1e-3: finished, step 1, the same: finished, step 1)"
+    )
+    assert shown[1]["image/png"].startswith("iVBOR") and len(shown[1]["image/png"]) < 30_000
