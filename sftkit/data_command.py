@@ -93,7 +93,7 @@ def eval_set(
     if release:
         return console.print(f"{give_back(dataset):,} rows are trained again", soft_wrap=True)
     config = _columns(dataset, input_key, output_key, task_key)
-    rows = read(dataset, config=config, whole=True, keep=True)
+    rows = read(dataset, config=config, whole=True)
     guessing = {"embed": _embedder(embed_model, embed_url, api_key_env), "label": _labeller(judge, judge_url, api_key_env, rules)}  # fmt: skip
     _agreed(rows, guessing, sure)
     wanted = int(size) if size >= 1 else size

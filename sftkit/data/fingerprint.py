@@ -11,13 +11,14 @@ from sftkit.data.reading import open_source, where_rows_are
 from sftkit.data.tables import data_files
 
 
-def file_facts(source: str | Path, wanted: str | None = "train") -> dict[str, Any]:
+def file_facts(source: str | Path, wanted: str | None = "train", rows: Any = None) -> dict[str, Any]:
     """`{"path", "sha256", "rows"}` of a data file, or of one split of a `save_to_disk` folder.
 
-    With a patch beside it also `patch` (`patch_facts`); `rows` counts those of the file. A folder's SHA-256 is that of its data files one after the other, in order of their names
-    (`cat data-*.arrow | sha256sum`). Raises `DataError` when it cannot be read.
+    With a patch beside it also `patch` (`patch_facts`); `rows` counts those of the file. A folder's SHA-256 is that of its
+    data files one after the other, in order of their names (`cat data-*.arrow | sha256sum`). rows: those of the source,
+    where they are open already. Raises `DataError` when it cannot be read.
     """
-    rows = open_source(source, wanted)
+    rows = open_source(source, wanted) if rows is None else rows
     facts = {"path": str(source), "sha256": content_sha256(source, wanted), "rows": len(rows)}
     patch = patch_facts(rows)
     return {**facts, "patch": patch} if patch else facts

@@ -172,7 +172,9 @@ def eval_rows_in_training(look: Look) -> Iterator[Finding]:
         what = say("It") if len(look.eval.sources) == 1 else same[0].name
         yield Finding("warn", "eval_dataset", say("{what} is the training data itself: the eval loss will say nothing about new rows.", what=what))  # fmt: skip
         return
-    pairs = list(asked_twice(*([Item(one.source, one.row, one) for one in rows] for rows in (train, evals))))
+    pairs = list(
+        asked_twice(*([Item(one.source, one.row, one).asks for one in rows] for rows in (train, evals)))
+    )
     if pairs:
         shared = [evals[number] for number in sorted({number for _, number, _ in pairs})]
         equal = len({number for _, number, same_answer in pairs if same_answer})

@@ -1,11 +1,13 @@
-"""A data set profiled: CPU seconds and peak memory of `sk.profile`, and of the same done plainly with `datasets` and pandas.
+"""A data set profiled: CPU seconds and peak memory of `sk.profile`, and of the same done plainly with `datasets` and pandas;
+and an eval set drawn from it.
 
-    python tests/benchmarks/profile_data.py [--rows 100000 500000] [--without-plain 1000000] [--out tests/benchmarks/results_profile.md]
+    python tests/benchmarks/profile_data.py [--rows 100000 500000] [--without-plain 1000000] [--eval-set 500000] [--out tests/benchmarks/results_profile.md]
 
 Rows are made: a prompt, an answer of 1 to 12 sentences out of 50,000, a task type; 2 % exact duplicates, 2 % with one
 sentence changed, 0.5 % with HTML, 0.5 % boilerplate. Each measurement is a process of its own. "Plainly": load_dataset, a map
 that tokenizes, to_pandas, duplicated, str.contains, and `datasketch`'s MinHash and MinHashLSH as its manual shows them. Both
-tokenize with data/tiny-base; the plain way does not apply the template, count what is cut, or tell languages.
+tokenize with data/tiny-base; the plain way does not apply the template, count what is cut, or tell languages. The eval set:
+`sk.make_eval_set` of 2,000 rows, with its match and leak report, and saved.
 """
 
 from __future__ import annotations
@@ -66,6 +68,19 @@ def ours(path: str) -> dict[str, int]:
     return {"exact": found.exact_duplicates, "near": found.near_duplicates, "html": found.count("html"), "boilerplate": found.count("boilerplate")}  # fmt: skip
 
 
+def eval_set(path: str) -> dict[str, int]:
+    import sftkit as sk
+
+    made = sk.make_eval_set(path, 2000)
+    counts = {
+        "taken": len(made),
+        "leaks": made.leaks.rows,
+        "apart": sum(made.report.traits["level"] == "differs"),
+    }
+    made.save(Path(path).with_name("eval.jsonl"), overwrite=True)
+    return counts
+
+
 def plainly(path: str) -> dict[str, int]:
     import datasets
     from datasketch import MinHash, MinHashLSH
@@ -101,12 +116,25 @@ def measured(way: str, path: Path) -> dict:
     return {**json.loads(done.stdout.strip().splitlines()[-1]), "wall": time.monotonic() - started}
 
 
-def table(results: list[tuple[int, str, dict, dict]]) -> str:
+WAYS = {"sk.profile": ours, "plainly": plainly, "sk.make_eval_set": eval_set}
+Result = tuple[int, float, str, dict, dict]  # rows, MB, way, what was planted, what was measured
+
+
+def table(results: list[Result]) -> str:
     lines = ["| rows | file, MB | way | CPU s | wall s | peak MB | exact | near | html | boilerplate |", "|---|---|---|---|---|---|---|---|---|---|"]  # fmt: skip
-    for rows, size, way, planted, found in results:
-        counts = " | ".join(f"{found['counts'][name]:,} of {planted[name]:,}" for name in planted)
-        lines.append(f"| {rows:,} | {size:,.0f} | {way} | {found['cpu']:,.0f} | {found['wall']:,.0f} | {found['peak']:,.0f} | {counts} |")  # fmt: skip
+    for one in results:
+        planted, counts = one[3], one[4]["counts"]
+        if one[2] != "sk.make_eval_set":
+            lines.append(f"{_measures(one)} | {' | '.join(f'{counts[name]:,} of {planted[name]:,}' for name in planted)} |")  # fmt: skip
+    if drawn := [one for one in results if one[2] == "sk.make_eval_set"]:
+        lines += ["", "| rows | file, MB | way | CPU s | wall s | peak MB | eval rows | of them in training | traits unlike training |", "|---|---|---|---|---|---|---|---|---|"]  # fmt: skip
+        lines += [f"{_measures(one)} | {' | '.join(f'{count:,}' for count in one[4]['counts'].values())} |" for one in drawn]  # fmt: skip
     return "\n".join(lines) + "\n"
+
+
+def _measures(result: Result) -> str:
+    rows, size, way, _, found = result
+    return f"| {rows:,} | {size:,.0f} | {way} | {found['cpu']:,.0f} | {found['wall']:,.0f} | {found['peak']:,.0f}"
 
 
 def main() -> None:
@@ -115,27 +143,29 @@ def main() -> None:
     )
     parser.add_argument("--rows", type=int, nargs="*", default=[100_000])
     parser.add_argument("--without-plain", type=int, nargs="*", default=[])
+    parser.add_argument("--eval-set", type=int, nargs="*", default=[])
     parser.add_argument("--out", type=Path)
     parser.add_argument("--measure", nargs=2, help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.measure:
         way, path = asked.measure
-        counts = {"ours": ours, "plainly": plainly}[way](path)
+        counts = WAYS[way](path)
         used = resource.getrusage(resource.RUSAGE_SELF)
-        print(
-            json.dumps(
-                {"counts": counts, "cpu": used.ru_utime + used.ru_stime, "peak": used.ru_maxrss / 1024}
-            )
-        )
+        cpu = used.ru_utime + used.ru_stime
+        print(json.dumps({"counts": counts, "cpu": cpu, "peak": used.ru_maxrss / 1024}))
         return
-    results = []
+    wanted = [(count, way) for count in asked.rows for way in ("sk.profile", "plainly")]
+    wanted += [(count, "sk.profile") for count in asked.without_plain]
+    wanted += [(count, "sk.make_eval_set") for count in asked.eval_set]
+    results: list[Result] = []
     with tempfile.TemporaryDirectory() as folder:
-        for count in [*asked.rows, *asked.without_plain]:
-            path = Path(folder) / f"{count}.jsonl"
+        for count, way in wanted:
+            path = (
+                Path(folder) / f"{count}-{way}.jsonl"
+            )  # a file of its own: an eval set leaves a patch beside it
             planted = write(path, count)
-            for way in ("ours", "plainly") if count in asked.rows else ("ours",):
-                results.append((count, path.stat().st_size / 1e6, {"ours": "sk.profile"}.get(way, way), planted, measured(way, path)))  # fmt: skip
-                print(table(results[-1:]), flush=True)
+            results.append((count, path.stat().st_size / 1e6, way, planted, measured(way, path)))
+            print(table(results[-1:]), flush=True)
             path.unlink()
     text = f"`python tests/benchmarks/profile_data.py {' '.join(sys.argv[1:])}`\n\n{table(results)}"
     if asked.out:

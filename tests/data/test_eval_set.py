@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import random
+import re
+import tracemalloc
 from collections import Counter
 from pathlib import Path
 
@@ -13,6 +15,7 @@ import sftkit as sk
 from sftkit.data import patches, read_examples
 from sftkit.data.lens import strata
 from sftkit.data.lens.eval_files import REASON, SIDECAR, release
+from sftkit.data.lens.rows import read
 from sftkit.data.reading import read_rows
 
 REAL = Path(__file__).parents[3] / "shared" / "real"
@@ -120,6 +123,44 @@ def test_templated_rows_leave_no_leak_whatever_it_costs():
     assert made.leaks.rows == 0 and sk.leaks(made.rest, made.items, progress=False).rows == 0
     assert 100 < len(made) <= 150 and {"en", "zh"} <= {row["lang"] for row in made.rows}
     assert any("are unlike every other row" in note for note in made.notes)
+
+
+def test_what_was_not_looked_at_is_not_called_like_others(monkeypatch):
+    """Looking for others in the place of rows that training rows hold ends some time: then no more is said than is known."""
+    rows = read_rows(Path(__file__).parents[2] / "data" / "train.jsonl")[:800]
+    monkeypatch.setattr("sftkit.data.lens.eval_set.ROUNDS", 1)
+    monkeypatch.setattr("sftkit.data.lens.eval_set.READ", 0)
+    made = sk.make_eval_set(rows, 150, by=None, progress=False)
+    [line] = made.by_stratum.itertuples()
+    assert line.taken < line.unlike < line.rows and made.leaks.rows == 0
+    said = rf"all rows: {line.taken} rows .* {line.taken} were found unlike every other row in [1-9] rounds, and {line.unlike - line.taken} that may be were not looked at"
+    assert re.match(said, made.notes[0]) and "only" not in made.notes[0]
+    monkeypatch.undo()
+    again = sk.make_eval_set(rows, 150, by=None, progress=False)
+    assert len(again) > len(made) and "not looked at" not in str(again.notes)
+
+
+def test_texts_are_not_kept(tmp_path):
+    """A hundred thousand rows take as much memory as their texts do not: some 100 bytes a row, whatever is in them."""
+    chance = random.Random(4)
+    path = written(tmp_path / "long.jsonl", [{"prompt": text(chance, 9), "response": text(chance, 400)} for _ in range(2000)])  # fmt: skip
+    read(path, progress=False)  # what is imported and cached once
+    tracemalloc.start()
+    rows = read(path, progress=False)
+    held = tracemalloc.get_traced_memory()[0]
+    texts = sum(map(len, rows.items.texts()))
+    tracemalloc.stop()
+    assert held < 2000 * 300 < texts / 5
+    assert rows.items[1999].row == 2000 and rows.items[-1].text == list(rows.items.texts())[-1]
+
+
+def test_data_that_changed_since_they_were_drawn_are_not_saved(train, tmp_path):
+    made = sk.make_eval_set(train, 30, progress=False)
+    train.write_bytes(train.read_bytes().replace(b"lis", b"liz"))  # in place, and of the same length
+    with pytest.raises(sk.DataError, match="has changed since it was read"):
+        made.save(tmp_path / "eval.jsonl")
+    assert not (tmp_path / "eval.jsonl").exists()
+    assert len(read_examples(sk.SFTConfig(pretrain="model", dataset=str(train)))) == sum(COUNTS.values())
 
 
 def test_rows_of_one_instruction_can_be_drawn():

@@ -84,7 +84,8 @@ class NearDuplicates:
         labels = np.arange(count)
         if not count:
             return labels
-        compared, bands = np.concatenate(self._signatures), np.concatenate(self._bands)
+        self._signatures, self._bands = [np.concatenate(self._signatures)], [np.concatenate(self._bands)]
+        [compared], [bands] = self._signatures, self._bands
         alive = np.arange(count) if skip is None else np.flatnonzero(~skip)
         for band in range(bands.shape[1]):
             for first, second in _candidates(bands[:, band], alive):

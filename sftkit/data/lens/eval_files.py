@@ -10,6 +10,7 @@ from __future__ import annotations
 import datetime
 import json
 import os
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,16 +32,17 @@ REASON = "held out for eval"
 
 def written(made: EvalSet) -> list[Row]:
     """The rows as they go to the file."""
-    return [_with_task(row, item, task, made.items) for row, item, task in zip(shaped(made.items), made.items.items, made.tasks)]  # fmt: skip
+    return [_with_task(row, item, task, made.items) for (item, row), task in zip(shaped(made.items), made.tasks)]  # fmt: skip
 
 
-def shaped(rows: Rows) -> list[Row]:
-    """Rows as they are in the data; as lists of messages where their sources have different columns."""
-    if len({str(one) for one in rows.columns.values()}) <= 1:
-        return [dict(item.raw or {}) for item in rows.items]
+def shaped(rows: Rows) -> Iterator[tuple[Item, Row]]:
+    """Rows as they are in the data; as lists of messages where their sources have different columns. Raises `DataError`
+    where one is not what it was when it was read."""
+    alike = len({str(one) for one in rows.columns.values()}) <= 1
     key = rows.config.input_key if rows.config else PLAIN_KEYS[0]
     name = "messages" if key == PLAIN_KEYS[0] else key
-    return [{name: item.example.messages, **_named(item, rows)} for item in rows.items]
+    for item in rows.items.unchanged():
+        yield item, dict(item.raw or {}) if alike else {name: item.example.messages, **_named(item, rows)}
 
 
 def _named(item: Item, rows: Rows) -> Row:
@@ -68,12 +70,12 @@ def save(made: EvalSet, path: Path, train_out: Path | None, overwrite: bool) -> 
     held: dict[str, list[str]] = {}
     try:
         if train_out:
-            _write(train_out, _lines(shaped(made.rest)))
+            _write(train_out, _lines(row for _, row in shaped(made.rest)))
         else:
             held = {name: _hold_out(made, name) for name in made.items.sources}
         _write(path, _lines(made.rows))
         both = {name: [*before.get(name, []), *held.get(name, [])] for name in {**before, **held}}
-        _write(sidecar, _json(facts | {"held_out": both}))
+        _write(sidecar, [_json(facts | {"held_out": both})])
     except BaseException:
         for name, ids in held.items():
             patches.revert(name, ids, wanted=_split(made))
@@ -96,7 +98,7 @@ def release(path: str | Path) -> int:
     count = sum(
         len(patches.revert(name, ids, wanted=wanted)) for name, ids in facts["held_out"].items() if ids
     )
-    _write(sidecar, _json(facts | {"held_out": {}}))
+    _write(sidecar, [_json(facts | {"held_out": {}})])
     return count
 
 
@@ -157,7 +159,7 @@ def _facts(made: EvalSet) -> dict[str, Any]:
         "near": wanted.near,
         "tasks_guessed": str(made.guessed) or None,
         "split": _split(made),
-        "sources": [file_facts(name, _split(made)) for name in made.items.sources],
+        "sources": [file_facts(name, _split(made), rows) for name, rows in made.items.opened.items()],
         "strata": made.strata.to_dict("records"),
         "notes": [str(note) for note in made.notes],
         "match": [str(line) for line in made.report.verdicts()],
@@ -170,8 +172,8 @@ def _json(facts: dict[str, Any]) -> str:
     return json.dumps(facts, ensure_ascii=False, indent=1, default=str) + "\n"
 
 
-def _lines(rows: list[Row]) -> str:
-    return "".join(_line(row) + "\n" for row in rows)
+def _lines(rows: Iterable[Row]) -> Iterator[str]:
+    return (_line(row) + "\n" for row in rows)
 
 
 def _line(row: Row) -> str:
@@ -183,12 +185,14 @@ def _line(row: Row) -> str:
     return text
 
 
-def _write(path: Path, text: str) -> None:
+def _write(path: Path, pieces: Iterable[str]) -> None:
     """The whole file or none of it."""
     new = path.with_name(f".{path.name}.{os.getpid()}.new")
     try:
-        new.write_text(text, encoding="utf-8", newline="\n")
+        with new.open("w", encoding="utf-8", newline="\n") as file:
+            file.writelines(pieces)
         new.replace(path)
     except OSError as error:
-        new.unlink(missing_ok=True)
         raise DataError(say("cannot be written: {strerror}.", strerror=error.strerror), file=path) from None
+    finally:
+        new.unlink(missing_ok=True)

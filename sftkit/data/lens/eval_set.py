@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -32,12 +32,11 @@ from sftkit.data.lens.leak import (
     checked,
     clusters_of,
     holding,
-    instructions,
-    key,
     leaks,
+    many_ask,
 )
 from sftkit.data.lens.match import SEED, THIN, Match, matched, tasks_of
-from sftkit.data.lens.rows import Item, Rows, read
+from sftkit.data.lens.rows import Items, Rows, read
 from sftkit.data.lens.tasks import Embed, Label, Rules
 from sftkit.data.text_files import Row
 from sftkit.errors import DataError
@@ -85,7 +84,7 @@ class EvalSet:
     @property
     def hashes(self) -> list[str]:
         """What stands for each row (`patches.row_hash`), in the order of `rows`."""
-        return [item.hash for item in self.items.items]
+        return self.items.items.hashes
 
     @cached_property
     def rows(self) -> list[Row]:
@@ -167,7 +166,7 @@ def make_eval_set(dataset: Any, size: int | float, by: str | Sequence[str] | Non
     `EvalSet.save`; without `out` nothing is written. Raises `DataError`.
     """
     checked(near=near)
-    rows = read(dataset, config=config, whole=True, keep=True, progress=progress)
+    rows = read(dataset, config=config, whole=True, progress=progress)
     kinds = (by,) if isinstance(by, str) else tuple(by or ())
     count = _size(size, len(rows))
     tasks, guessed = _tasks(rows, kinds, rules=rules, embed=embed, label=label, seed=seed)
@@ -188,10 +187,12 @@ class Drawing:
 
     def __init__(self, rows: Rows, groups: list[str], wanted: Wanted):
         self.rows, self.groups, self.wanted = rows, groups, wanted
-        self.bands = parts.bands([len(item.text) for item in rows.items])
+        facts = rows.items.facts
+        self.bands = parts.bands(facts["prompt_chars"] + facts["answer_chars"])
         self.cells = list(zip(groups, self.bands))
-        self.ranks = [_rank(wanted.seed, item.hash) for item in rows.items]
+        self.ranks = [_rank(wanted.seed, digest) for digest in rows.items.hashes]
         self.free: set[int] = set()  # rows that are like no other one
+        self.stopped = 0  # rounds after which others were no longer looked for; 0: looking came to its end
 
     def unlike(self, progress: bool) -> list[int]:
         """Numbers of the rows taken, ascending: none that a row left for training holds; others are taken in their place."""
@@ -201,14 +202,13 @@ class Drawing:
         while held := self._held(chosen, progress):
             self.free -= held
             rounds += 1
-            chosen = self.choose() if rounds < most else [number for number in chosen if number not in held]
+            self.stopped = rounds if rounds >= most else 0
+            chosen = [number for number in chosen if number not in held] if self.stopped else self.choose()
         return chosen
 
     def _held(self, chosen: list[int], progress: bool) -> set[int]:
         """Those of the chosen rows that a row left for training holds."""
-        inside = set(chosen)
-        others = [number for number in range(len(self.rows)) if number not in inside]
-        held = holding(_part(self.rows, others), _part(self.rows, chosen), CONTAINED, progress)
+        held = holding(_others(self.rows, chosen), self.rows.part(chosen), CONTAINED, progress)
         return {chosen[pair.eval] for pair in held}
 
     def choose(self) -> list[int]:
@@ -237,13 +237,12 @@ class Drawing:
 
 def _made(drawing: Drawing, chosen: list[int], tasks: list[str], guessed: str) -> EvalSet:
     rows, inside = drawing.rows, set(chosen)
-    rest = [number for number in range(len(rows)) if number not in inside]
     table = _strata(drawing, chosen)
     return EvalSet(
-        items=_part(rows, chosen),
-        rest=_part(rows, rest),
+        items=rows.part(chosen),
+        rest=_others(rows, chosen),
         tasks=[tasks[number] for number in chosen],
-        rest_tasks=[tasks[number] for number in rest],
+        rest_tasks=[task for number, task in enumerate(tasks) if number not in inside],
         bands=[drawing.bands[number] for number in chosen],
         strata=table,
         wanted=drawing.wanted,
@@ -273,9 +272,8 @@ def _notes(drawing: Drawing, table: pd.DataFrame) -> list[str]:
     notes = []
     for name, rows, unlike, wanted, taken, _ in _added_up(table).itertuples(index=False):
         if taken < wanted:
-            half = taken >= int(rows * MOST)
-            why = say("half of them stay for training") if half else say("only {unlike:,} are unlike every other row", unlike=unlike)  # fmt: skip
-            notes.append(say("{name}: {taken:,} rows instead of {wanted:,}; of its {rows:,}, {why}.", name=name, taken=taken, wanted=wanted, rows=rows, why=why))  # fmt: skip
+            why = _why_few(rows, unlike, taken, drawing.stopped)
+            notes.append(say("{name}: {taken:,} rows instead of {wanted:,}; of its {rows:,}, {why}.", name=name or say("all rows"), taken=taken, wanted=wanted, rows=rows, why=why))  # fmt: skip
     if len(notes) > NOTED:
         notes[NOTED:] = [say("and {n:,} more strata that do not get what they should.", n=len(notes) - NOTED)]
     total = int(table["taken"].sum())
@@ -285,6 +283,15 @@ def _notes(drawing: Drawing, table: pd.DataFrame) -> list[str]:
         first = said_of(drawing.rows.unusable[0])
         notes.append(say("Passed over, since they cannot be read: {n:,} rows. The first: {first}", n=len(drawing.rows.unusable), first=first))  # fmt: skip
     return notes
+
+
+def _why_few(rows: int, unlike: int, taken: int, rounds: int) -> str:
+    """Why a stratum gives less than it should. rounds: after which looking stopped; 0: it did not."""
+    if taken >= int(rows * MOST):
+        return say("half of them stay for training")
+    if rounds and unlike > taken:
+        return say("{taken:,} were found unlike every other row in {rounds} rounds, and {more:,} that may be were not looked at: another seed looks at others", taken=taken, rounds=rounds, more=unlike - taken)  # fmt: skip
+    return say("only {unlike:,} are unlike every other row", unlike=unlike)
 
 
 def _size(size: int | float, rows: int) -> int:
@@ -298,28 +305,27 @@ def _size(size: int | float, rows: int) -> int:
 def _tasks(rows: Rows, kinds: tuple[str, ...], **how: Any) -> tuple[list[str], str]:
     """Task types; guessed only where they are asked for."""
     if "task" in kinds:
-        return tasks_of(rows.items, **how)
-    return [item.task for item in rows.items], ""
+        return tasks_of(rows, **how)
+    return rows.items.facts["task"].tolist(), ""
 
 
 def _groups(rows: Rows, kinds: tuple[str, ...], tasks: list[str]) -> list[str]:
     """The stratum of each row, but for its length."""
-    columns = {name for item in rows.items for name in item.raw or ()}
+    columns = {name for source in rows.items.drawn.sources for name in source.known}
     unknown = [kind for kind in kinds if kind not in KINDS and kind not in columns]
     if unknown:
         raise DataError(say("rows cannot be drawn by {unknown}: name {kinds} or a column of the data: {columns}.", unknown=", ".join(unknown), kinds=", ".join(KINDS), columns=", ".join(sorted(columns))))  # fmt: skip
-    found = [[_value(item, kind, task) for kind in kinds] for item, task in zip(rows.items, tasks)]
-    return [" · ".join(values) if values else "" for values in found]
+    known = {"task": tasks, "turns": map(str, rows.items.facts["turns"].tolist()), "source": rows.items.sources}  # fmt: skip
+    found = zip(*(known[kind] if kind in known else _column(rows, kind) for kind in kinds))
+    names: dict[str, str] = {}  # each is kept once
+    return [names.setdefault(name, name) for name in map(" · ".join, found)] if kinds else [""] * len(rows)
 
 
-def _value(item: Item, kind: str, task: str) -> str:
-    if kind == "task":
-        return task
+def _column(rows: Rows, kind: str) -> Iterator[str]:
+    """The language of each row, or what is in a column of it."""
     if kind == "language":
-        return language(item.text)
-    if kind in ("source", "turns"):
-        return str(getattr(item, kind))
-    return str((item.raw or {}).get(kind))[:80]
+        return map(language, rows.items.texts())
+    return (str((item.raw or {}).get(kind))[:80] for item in rows.items)
 
 
 def _rank(seed: int, digest: str) -> bytes:
@@ -328,26 +334,29 @@ def _rank(seed: int, digest: str) -> bytes:
 
 def _alone(rows: Rows, near: float, progress: bool) -> set[int]:
     """Numbers of the rows that are like no other one, and whose question no other one asks."""
-    texts = [item.text for item in rows.items]
-    near_others = _near_others(texts, clusters_of(texts, near - MARGIN, progress), near)
-    keys = [key(item.prompt) for item in rows.items]
-    asked, many = Counter(keys), instructions(keys)
-    return {number for number, item in enumerate(rows.items) if number not in near_others and (asked[keys[number]] == 1 or keys[number] in many) and item.answer.strip()}  # fmt: skip
+    labels = clusters_of(rows.items.texts(), near - MARGIN, progress, len(rows))
+    facts = rows.items.facts
+    _, which, counts = np.unique(facts["asked"], return_inverse=True, return_counts=True)
+    asked = counts[which]
+    fit = ((asked == 1) | (asked > many_ask(len(rows)))) & ~facts["silent"]
+    return set(np.flatnonzero(fit).tolist()) - _near_others(rows.items, labels, near)
 
 
-def _near_others(texts: list[str], labels: np.ndarray, near: float) -> set[int]:
-    """Numbers of the texts that are near another one of their cluster; all of a cluster too large to be compared."""
+def _near_others(items: Items, labels: np.ndarray, near: float) -> set[int]:
+    """Numbers of the rows that are near another one of their cluster; all of a cluster too large to be compared."""
     found: set[int] = set()
     order = np.argsort(labels, kind="stable")
     for members in np.split(order, np.flatnonzero(np.diff(labels[order])) + 1):
         if len(members) > LARGE:
             found.update(members.tolist())
         elif len(members) > 1:
-            inside = [texts[number] for number in members]
+            inside = list(items.part(members).texts())
             found.update(int(members[one]) for one, other, _ in alike(inside, inside, near) if one != other)
     return found
 
 
-def _part(rows: Rows, numbers: Iterable[int]) -> Rows:
-    part = [rows.items[number] for number in numbers]
-    return Rows(part, rows.unusable, rows.sources, rows.opened, rows.columns, rows.config)
+def _others(rows: Rows, chosen: list[int]) -> Rows:
+    """All but these."""
+    left = np.ones(len(rows), bool)
+    left[chosen] = False
+    return rows.part(np.flatnonzero(left))

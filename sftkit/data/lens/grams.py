@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -50,13 +50,13 @@ def grams(text: str) -> np.ndarray:
 class Grams:
     """An index of the runs of some texts, to look others up in."""
 
-    def __init__(self, texts: Sequence[str]):
+    def __init__(self, texts: Iterable[str]):
         per_text = [grams(text) for text in texts]
-        self.count = len(texts)
+        self.count = len(per_text)
         self._known, gram = np.unique(
             np.concatenate([*per_text, np.empty(0, np.uint64)]), return_inverse=True
         )
-        self._texts = np.repeat(np.arange(len(texts)), [len(one) for one in per_text])
+        self._texts = np.repeat(np.arange(self.count), [len(one) for one in per_text])
         self._grams = gram
         self._sizes = np.array([len(one) for one in per_text], dtype=np.int64)
 
@@ -73,7 +73,7 @@ class Grams:
 
     def _hits(self, texts: Iterable[str]) -> tuple[np.ndarray, np.ndarray, int]:
         """Row and run of each of our runs that is found in `texts`, and how many texts there are."""
-        rows, hits, total = [np.empty(0, np.int64)], [np.empty(0, np.int64)], 0
+        rows, hits, total = [np.empty(0, np.int32)], [np.empty(0, np.int32)], 0
         for number, text in enumerate(texts):
             total = number + 1
             found = grams(text)
@@ -81,8 +81,8 @@ class Grams:
             place[place == len(self._known)] = 0
             if len(self._known):
                 place = place[self._known[place] == found]
-                rows.append(np.full(len(place), number))
-                hits.append(place)
+                rows.append(np.full(len(place), number, np.int32))
+                hits.append(place.astype(np.int32))
         return np.concatenate(rows), np.concatenate(hits), total
 
     def _compared(self, rows: np.ndarray, hits: np.ndarray, total: int, weights: np.ndarray, least: float) -> list[Shared]:  # fmt: skip
@@ -92,7 +92,7 @@ class Grams:
             (weights[self._grams], (self._texts, self._grams)), shape=(self.count, len(self._known))
         )
         whole = np.asarray(ours.sum(axis=1)).ravel()
-        there = csr_array((np.ones(len(hits)), (rows, hits)), shape=(total, len(self._known)))
+        there = csr_array((np.ones(len(hits), np.float32), (rows, hits)), shape=(total, len(self._known)))
         ours.eliminate_zeros()
         ours, found = ours.T.tocsr(), []
         for first in range(0, total, PIECE):

@@ -14,9 +14,10 @@ paraphrase   questions that mean the same to an embedding model (cosine of at le
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,7 +26,7 @@ from sftkit.config import SFTConfig
 from sftkit.data.lens.duplicates import NearDuplicates, similarity
 from sftkit.data.lens.grams import Grams
 from sftkit.data.lens.jaccard import alike
-from sftkit.data.lens.rows import Item, Rows, read, told
+from sftkit.data.lens.rows import Rows, read, told
 from sftkit.data.lens.tasks import Embed, vectors
 from sftkit.errors import DataError
 from sftkit.wording import listed, say
@@ -183,24 +184,25 @@ def checked(**similarities: float) -> None:
             raise DataError(say("a similarity is over 0 and up to 1, not {value}.", value=value), field=name)
 
 
-def key(text: str) -> str:
-    """A text but for blanks and capitals."""
-    return " ".join(text.casefold().split())
-
-
-def asked_twice(train: Sequence[Item], evals: Sequence[Item]) -> Iterator[tuple[int, int, bool]]:
+def asked_twice(train: Iterable[tuple[int, int]], evals: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int, bool]]:  # fmt: skip
     """Numbers of a training row and an eval row with the same question, and whether the answer is the same too; of each eval
-    row the first SHOWN of either kind. What many training rows ask is an instruction and counts only with the same answer."""
-    asked: dict[str, dict[str, list[int]]] = {}
-    for number, item in enumerate(evals):
-        asked.setdefault(key(item.prompt), {}).setdefault(key(item.answer), []).append(number)
-    keys = [key(item.prompt) for item in train]
-    many = instructions(keys)
-    seen: Counter[tuple[str, str, bool]] = Counter()
-    full: set[str] = set()  # questions of which enough was told
-    for number, item in enumerate(train):
-        question, answer = keys[number], key(item.answer)
-        answers = asked.get(question, {})
+    row the first SHOWN of either kind. What many training rows ask is an instruction and counts only with the same answer.
+
+    train, evals: `Item.asks` of each row.
+    """
+    asked: dict[int, dict[int, list[int]]] = {}
+    for number, (question, answer) in enumerate(evals):
+        asked.setdefault(question, {}).setdefault(answer, []).append(number)
+    shared, rows = [], 0
+    for rows, (question, answer) in enumerate(train, start=1):
+        if question in asked:
+            shared.append((rows - 1, question, answer))
+    counts = Counter(question for _, question, _ in shared)
+    many = {question for question, count in counts.items() if count > many_ask(rows)}
+    seen: Counter[tuple[int, int, bool]] = Counter()
+    full: set[int] = set()  # questions of which enough was told
+    for number, question, answer in shared:
+        answers = asked[question]
         left = [answer] if question in many or question in full else list(answers)
         told_anew = 0
         for one in left:
@@ -213,16 +215,15 @@ def asked_twice(train: Sequence[Item], evals: Sequence[Item]) -> Iterator[tuple[
             full.add(question)
 
 
-def instructions(keys: Sequence[str]) -> set[str]:
-    """Prompts that so many rows have that they are no question of their own: "Continue the text"."""
-    most = max(MANY, len(keys) // 100)
-    return {one for one, count in Counter(keys).items() if count > most}
+def many_ask(rows: int) -> int:
+    """More of `rows` rows than this with one prompt, and it is no question of their own: "Continue the text"."""
+    return max(MANY, rows // 100)
 
 
 def _same(train: Rows, evals: Rows) -> list[Pair]:
     """Rows with the same question: "exact" where the answer is the same too, else "same_prompt"."""
     found = []
-    for number, other, equal in asked_twice(train.items, evals.items):
+    for number, other, equal in asked_twice(train.items.asks, evals.items.asks):
         share = 1.0 if equal else similarity(train.items[number].text, evals.items[other].text)
         found.append(Pair("exact" if equal else "same_prompt", number, other, share))
     return found
@@ -230,13 +231,13 @@ def _same(train: Rows, evals: Rows) -> list[Pair]:
 
 def _near(train: Rows, evals: Rows, least: float, progress: bool) -> list[Pair]:
     """Rows found by MinHash, confirmed by counting."""
-    texts = [item.text for item in (*train.items, *evals.items)]
-    labels = clusters_of(texts, least - MARGIN, progress)
+    texts = chain(train.items.texts(), evals.items.texts())
+    labels = clusters_of(texts, least - MARGIN, progress, len(train) + len(evals))
     of_train, of_evals = _members(labels[: len(train)]), _members(labels[len(train) :])
     found = []
     for label in of_train.keys() & of_evals.keys():
         ours, theirs = of_evals[label], of_train[label]
-        pairs = alike([evals.items[at].text for at in ours], [train.items[at].text for at in theirs], least)
+        pairs = alike(list(evals.items.part(ours).texts()), list(train.items.part(theirs).texts()), least)
         found += [Pair("near", theirs[other], ours[one], share) for one, other, share in pairs]
     return found
 
@@ -249,19 +250,19 @@ def _members(labels: np.ndarray) -> dict[int, list[int]]:
     return found
 
 
-def clusters_of(texts: list[str], least: float, progress: bool = True) -> np.ndarray:
+def clusters_of(texts: Iterable[str], least: float, progress: bool = True, total: int | None = None) -> np.ndarray:  # fmt: skip
     """For each text the number of the first one of its cluster, by MinHash."""
     index = NearDuplicates(max(0.05, least))
-    pieces = range(0, len(texts), PIECE)
-    for first in told(pieces, say("comparing rows"), progress, scale=PIECE):
-        index.add(texts[first : first + PIECE])
+    rows = iter(told(texts, say("comparing rows"), progress, total=total))
+    while piece := list(islice(rows, PIECE)):
+        index.add(piece)
     return index.clusters()
 
 
 def holding(train: Rows, evals: Rows, least: float, progress: bool = True) -> list[Pair]:
     """Training rows that hold so much of an eval row."""
-    index = Grams([item.text for item in evals.items])
-    texts = told((item.text for item in train.items), say("looking for runs of words"), progress)
+    index = Grams(evals.items.texts())
+    texts = told(train.items.texts(), say("looking for runs of words"), progress, total=len(train))
     return [Pair("near", shared.other, shared.one, shared.share) for shared in index.contained(texts, least)]
 
 

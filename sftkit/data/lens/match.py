@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -161,17 +162,18 @@ def match(train: Any, evals: Any = None, *, rules: Rules | None = None, embed: E
     """
     trained = read(train, config=config, progress=progress)
     held = read(train if evals is None else evals, "eval", config=config, progress=progress)
-    tasks, how = tasks_of([*trained.items, *held.items], rules=rules, embed=embed, label=label, seed=seed)
+    tasks, how = tasks_of(trained, held, rules=rules, embed=embed, label=label, seed=seed)
     return matched(trained, held, tasks[: len(trained)], tasks[len(trained) :], how, seed, progress)
 
 
-def tasks_of(items: list[Any], **how: Any) -> tuple[list[str], str]:
-    """The task type of each row, those that have none guessed; and how, where some were."""
-    unnamed = [number for number, item in enumerate(items) if not item.task]
-    tasks = [item.task for item in items]
+def tasks_of(*parts: Rows, **how: Any) -> tuple[list[str], str]:
+    """The task type of each row of these, those that have none guessed; and how, where some were."""
+    tasks = [task for rows in parts for task in rows.items.facts["task"].tolist()]
+    unnamed = [number for number, task in enumerate(tasks) if not task]
     if not unnamed:
         return tasks, ""
-    guessed = guess([items[number].prompt for number in unnamed], **how)
+    prompts = (item.prompt for rows in parts for item in rows.items if not item.task)
+    guessed = guess(prompts, **how)
     for number, task in zip(unnamed, guessed.tasks):
         tasks[number] = task
     return tasks, guessed.how
@@ -179,22 +181,41 @@ def tasks_of(items: list[Any], **how: Any) -> tuple[list[str], str]:
 
 def matched(train: Rows, evals: Rows, train_tasks: list[str], eval_tasks: list[str], how: str = "", seed: int = SEED, progress: bool = True) -> Match:  # fmt: skip
     """The comparison of rows whose task types are known."""
-    looked = _looked_at(len(train), seed)
+    spoken, table, known = _looked_into(train, evals, seed, progress)
+    few = len(spoken) - len(evals)
     found, counts = [], {}
     for name, ours, theirs in (
         (say("task types"), train_tasks, eval_tasks),
-        (say("languages"), [language(train.items[at].text) for at in told(looked, say("languages"), progress)], [language(item.text) for item in evals.items]),
-        (say("turns"), [item.turns for item in train.items], [item.turns for item in evals.items]),
-    ):  # fmt: skip
+        (say("languages"), spoken[:few], spoken[few:]),
+        (say("turns"), *(rows.items.facts["turns"].tolist() for rows in (train, evals))),
+    ):
         found.append(_of_kinds(name, ours, theirs, seed, how if name == "task types" else ""))
         counts[str(name)] = (Counter(ours), Counter(theirs))
-    for name, part in ((say("prompt lengths"), "prompt"), (say("answer lengths"), "answer")):
-        ours, theirs = (
-            np.array([len(getattr(item, part)) for item in rows.items]) for rows in (train, evals)
-        )
-        found.append(_of_lengths(name, ours, theirs, seed))
-    found.append(_of_words(train, evals, looked, seed, progress))
+    for name, part in ((say("prompt lengths"), "prompt_chars"), (say("answer lengths"), "answer_chars")):
+        found.append(_of_lengths(name, *(rows.items.facts[part] for rows in (train, evals)), seed))
+    found.append(_of_words(table, known, few, seed))
     return Match(train, evals, found, (Counter(train_tasks), Counter(eval_tasks)), how, counts)
+
+
+def _looked_into(train: Rows, evals: Rows, seed: int, progress: bool) -> tuple[list[str], Any, list[str]]:
+    """The language of some training rows, and then of all eval rows; which words [rows, words] are in which; the words."""
+    from scipy.sparse import csr_array
+
+    some = train.items.part(_looked_at(len(train), seed))
+    texts = told(chain(some.texts(), evals.items.texts()), say("words"), progress, total=len(some) + len(evals))  # fmt: skip
+    spoken: list[str] = []
+    known: dict[str, int] = {}
+    columns = []
+    for text in texts:
+        spoken.append(language(text))
+        told_apart = dict.fromkeys(
+            words(text)
+        )  # each word counts once a row, so that one long row does not speak for all
+        columns.append(np.array([known.setdefault(word, len(known)) for word in told_apart], np.int32))
+    bounds = np.cumsum([0, *map(len, columns)])
+    flat = np.concatenate(columns)
+    shape = (len(spoken), max(1, len(known)))
+    return spoken, csr_array((np.ones(len(flat), np.float32), flat, bounds), shape=shape), list(known)
 
 
 def _looked_at(rows: int, seed: int) -> list[int]:
@@ -224,32 +245,20 @@ def _of_lengths(name: str, ours: np.ndarray, theirs: np.ndarray, seed: int) -> T
     return Trait(name, "Kolmogorov-Smirnov", distances.ks(ours, theirs), level, moved=distances.wasserstein(ours, theirs), medians=medians)  # fmt: skip
 
 
-def _of_words(train: Rows, evals: Rows, looked: list[int], seed: int, progress: bool) -> Trait:
-    """Each word counts once a row, so that one long row does not speak for all."""
-    pool = [set(words(train.items[at].text)) for at in told(looked, say("words"), progress)]
-    pool += [set(words(item.text)) for item in evals.items]
-    commonest = Counter(word for row in pool for word in row)
-    known = {word: number for number, (word, _) in enumerate(commonest.most_common(VOCABULARY))}
-    table = _table(pool, known)
+def _of_words(table: Any, known: list[str], few: int, seed: int) -> Trait:
+    """The VOCABULARY commonest words. table: which are in which row, the `few` of training first."""
+    rows, evals = table.shape[0], table.shape[0] - few
+    commonest = np.argsort(-np.asarray(table.sum(axis=0)).ravel(), kind="stable")[:VOCABULARY]
+    table, known = table[:, commonest], [known[at] for at in commonest.tolist() if known]
     both = np.asarray(table.sum(axis=0)).ravel()
-    theirs = np.asarray(table[len(looked) :].sum(axis=0)).ravel()
+    theirs = np.asarray(table[few:].sum(axis=0)).ravel()
 
-    def drawn(rows: np.ndarray) -> float:
-        part = rows @ table
+    def drawn(chosen: np.ndarray) -> float:
+        part = chosen @ table
         return distances.js(part, both - part)
 
-    in_train, in_evals = (both - theirs) / len(looked), theirs / len(evals)
-    most = sorted(known, key=lambda word: -abs(in_train[known[word]] - in_evals[known[word]]))[:5]
-    shown = tuple((word, float(in_train[known[word]]), float(in_evals[known[word]])) for word in most)
-    level = distances.noise(len(pool), len(evals), drawn, seed)
+    in_train, in_evals = (both - theirs) / few, theirs / evals
+    most = np.argsort(-np.abs(in_train - in_evals), kind="stable")[:5] if known else []
+    shown = tuple((known[at], float(in_train[at]), float(in_evals[at])) for at in most)
+    level = distances.noise(rows, evals, drawn, seed)
     return Trait(say("words"), "Jensen-Shannon", distances.js(both - theirs, theirs), level, shown)
-
-
-def _table(rows: list[set[str]], known: dict[str, int]) -> Any:
-    """Which of the known words [rows, words] are in which row."""
-    from scipy.sparse import csr_array
-
-    columns = [[known[word] for word in row if word in known] for row in rows]
-    bounds = np.cumsum([0, *map(len, columns)])
-    flat = np.fromiter((number for row in columns for number in row), np.int64, bounds[-1])
-    return csr_array((np.ones(len(flat)), flat, bounds), shape=(len(rows), max(1, len(known))))

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sftkit.config import SFTConfig
 from sftkit.data.browsing import Drawn, Opened, open_lazily
@@ -19,9 +19,6 @@ from sftkit.data.shaping import Example
 from sftkit.data.text_files import Row, RowList
 from sftkit.errors import DataError
 from sftkit.wording import say
-
-if TYPE_CHECKING:
-    pass
 
 Data = "SFTConfig | str | Path | Sequence[str | Path] | Sequence[Row] | pd.DataFrame"
 IN_MEMORY = "rows in memory"  # the source of rows that are in no file
@@ -79,12 +76,18 @@ def _in_memory(rows: list[Row], config: SFTConfig) -> Opening:
 
 
 def rows_of(drawn: Drawn, source: Opened, numbers: Sequence[int]) -> Iterator[tuple[int, str, Example | DataError]]:  # fmt: skip
+    """As `raws_of`, each row as messages, or what is wrong with it."""
+    for row, digest, raw in raws_of(source, numbers):
+        yield row, digest, drawn.example_of(source, raw, row)
+
+
+def raws_of(source: Opened, numbers: Sequence[int], *, hashed: bool = True) -> Iterator[tuple[int, str, Row | DataError]]:  # fmt: skip
     """Each of these rows (0 = the first of the file): its number from 1, its hash as it is in the file ("" where it cannot
-    be read), and it as messages with its patch applied, or what is wrong with it."""
+    be read, or none is wanted), and it with its patch applied, or what is wrong with it."""
     patch = source.rows if isinstance(source.rows, Patched) else None
     plain = patch.rows if patch else source.rows
     for number, row in zip(numbers, taken(plain, numbers)):
-        digest = "" if isinstance(row, DataError) else row_hash(row)
+        digest = "" if isinstance(row, DataError) or not hashed else row_hash(row)
         if patch and number in patch.edited:
             [row] = taken(patch, [number])
-        yield int(number) + 1, digest, drawn.example_of(source, row, int(number) + 1)
+        yield int(number) + 1, digest, row

@@ -55,16 +55,16 @@ class Guess:
     how: str
 
 
-def guess(prompts: Sequence[str], *, rules: Rules | None = None, embed: Embed | None = None, label: Label | None = None, clusters: int | None = None, seed: int = 42) -> Guess:  # fmt: skip
+def guess(prompts: Iterable[str], *, rules: Rules | None = None, embed: Embed | None = None, label: Label | None = None, clusters: int | None = None, seed: int = 42) -> Guess:  # fmt: skip
     """Task types of prompts: by `label` where one is given, else by clusters of `embed`, else by rules.
 
     clusters: how many (None: one for about 50 prompts, 12 at most). Raises `DataError` for rules that cannot be read, and
     for labels or vectors that are not one for each prompt.
     """
-    prompts = list(prompts)
     if label is not None:
-        return Guess(_labelled(prompts, label), say("guessed by a judge"))
+        return Guess(_labelled(list(prompts), label), say("guessed by a judge"))
     if embed is not None:
+        prompts = list(prompts)
         tasks = _clustered(prompts, vectors(embed, prompts), clusters, seed)
         return Guess(tasks, say("guessed: clusters of an embedding model"))
     known = compiled(RULES if rules is None else rules)
