@@ -25,7 +25,7 @@ from sftkit.errors import GenerationError
 from sftkit.generation.prompts import Keys, Prompts, read_prompts
 from sftkit.generation.table import Generations
 from sftkit.runs import folder as disk
-from sftkit.runs import load_run
+from sftkit.runs import load_run, weights
 
 POLL = 0.1  # seconds between looks at the worker's file
 
@@ -114,6 +114,8 @@ def model_path(name: str, model: Any) -> str:
             raise GenerationError(
                 f"model {name!r}: {folder} holds no config.json; is it a Hugging Face model?"
             )
+        if pickles := weights.only_pickles(folder):
+            raise GenerationError(f"model {name!r} at {folder}: {weights.refusal(pickles)}")
         return str(folder.resolve())
     if not is_hub_id(model):
         raise GenerationError(f"model {name!r}: no folder {folder}")

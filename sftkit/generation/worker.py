@@ -23,6 +23,7 @@ from transformers import AutoModelForCausalLM, GenerationConfig, set_seed
 
 from sftkit.data import ChatTemplate, Vocabulary, asking
 from sftkit.generation.prompts import choose_templates
+from sftkit.runs import weights
 
 PARENT = os.getppid()
 PIECE = 1 << 20  # bytes of a weight file read at one place
@@ -63,7 +64,11 @@ def answer_all(
     """Every prompt of the job answered by one model, longest prompts first (out of memory shows at once)."""
     set_seed(job["seed"])
     dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
-    model = AutoModelForCausalLM.from_pretrained(entry["path"], dtype=dtype).to(device).eval()
+    model = (
+        AutoModelForCausalLM.from_pretrained(entry["path"], dtype=dtype, **weights.options())
+        .to(device)
+        .eval()
+    )
     chat = ChatTemplate.build(template[0], vocabulary)
     eos = asking.end_tokens(named_ends(model), vocabulary, chat)
     pad = asking.padding(vocabulary, eos)

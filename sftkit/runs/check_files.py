@@ -13,6 +13,7 @@ from sftkit.data.reading import READERS, named_sources
 from sftkit.data.tables import data_files, is_saved, splits
 from sftkit.errors import DataError
 from sftkit.runs import folder as disk
+from sftkit.runs import weights
 from sftkit.runs.findings import Finding, check
 from sftkit.runs.look import Look, existing, hub_snapshot, is_whole
 from sftkit.runs.sources import Seen, Split
@@ -66,6 +67,8 @@ def model_is_complete(look: Look) -> Iterator[Finding]:
         missing += sorted(shard for shard in shards if not (look.model / shard).is_file())
     elif not [*look.model.glob("*.safetensors"), *look.model.glob("pytorch_model*.bin")]:
         missing.append(say("weights (model.safetensors)"))
+    if pickles := weights.only_pickles(look.model):
+        yield Finding("stop", "pretrain", weights.refusal(pickles))
     for file in sorted(look.model.glob("*.safetensors")):
         if not is_whole(file):
             yield Finding(

@@ -2,7 +2,7 @@
 
 checkpoints/step-N/checkpoint.json      step, tokens and seconds so far, what the run is (`identity`), ranks, ZeRO stage
 checkpoints/step-N/random-<rank>.pt     random state
-checkpoints/step-N/deepspeed/           weights, optimizer state, as DeepSpeed writes them
+checkpoints/step-N/deepspeed/           weights, optimizer state, as DeepSpeed writes them: pickles, read as data only
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from sftkit.config import SFTConfig
 from sftkit.errors import RunError
 from sftkit.runs import folder as disk
 from sftkit.runs import identity as run_identity
-from sftkit.training import universal
+from sftkit.training import loading, universal
 
 TAG = "deepspeed"  # the folder in a checkpoint that DeepSpeed writes
 
@@ -80,16 +80,14 @@ def load(engine: Any, path: Path, state: dict[str, Any], config: SFTConfig) -> s
     Returns what was changed on the way, in words: the checkpoint may come from other numbers of ranks and ZeRO stages.
     """
     ranks, stage = dist.get_world_size(), config.zero_stage
-    if (state["ranks"], state["zero_stage"]) == (ranks, stage):
-        engine.load_checkpoint(
-            str(path), tag=TAG, load_lr_scheduler_states=False, load_module_strict=config.lora_rank == 0
-        )
-        changed = ""
-    else:
-        universal.load(engine, path / TAG, state["zero_stage"], state["step"])
-        changed = (
-            f" (of {state['ranks']} ranks at ZeRO stage {state['zero_stage']}, for {ranks} at stage {stage})"
-        )
+    changed = ""
+    with loading.data_only(path):
+        if (state["ranks"], state["zero_stage"]) == (ranks, stage):
+            strict = config.lora_rank == 0
+            engine.load_checkpoint(str(path), tag=TAG, load_lr_scheduler_states=False, load_module_strict=strict)  # fmt: skip
+        else:
+            universal.load(engine, path / TAG, state["zero_stage"], state["step"])
+            changed = f" (of {state['ranks']} ranks at ZeRO stage {state['zero_stage']}, for {ranks} at stage {stage})"
     random = path / f"random-{dist.get_rank()}.pt"
     if random.exists():  # ranks that were not there before begin with the seed
         _set_random_state(torch.load(random, weights_only=True))

@@ -12,6 +12,7 @@ from torch import nn
 
 from sftkit.config import SFTConfig
 from sftkit.errors import ConfigError, Fault
+from sftkit.runs import weights as weight_files
 from sftkit.training.engine import compute_dtype
 
 ADAPTER = "default"  # peft's name for the only one
@@ -88,7 +89,7 @@ def merged(
 def with_base_from_disk(weights: dict[str, torch.Tensor], config: SFTConfig) -> dict[str, torch.Tensor]:
     """`weights` with the 4-bit ones replaced by the model's own files, which is what the update is merged into."""
     whole = transformers.AutoModelForCausalLM.from_pretrained(
-        config.pretrain, dtype=torch.bfloat16
+        config.pretrain, dtype=torch.bfloat16, **weight_files.options()
     ).state_dict()
     adapted = {name.partition(".lora_")[0] for name in weights if is_adapter(name)}
     base = {}

@@ -16,7 +16,8 @@ from transformers.integrations import HfDeepSpeedConfig
 
 from sftkit.config import SFTConfig
 from sftkit.errors import ConfigError, Fault
-from sftkit.training import attention, engine, head, lora, products
+from sftkit.runs import weights
+from sftkit.training import attention, engine, head, loading, lora, products
 from sftkit.training.batches import Micro
 
 transformers.utils.logging.disable_progress_bar()  # it fills the log with carriage returns
@@ -109,10 +110,12 @@ def load_model(
         # looks for this object while it lives.
         _pieces = HfDeepSpeedConfig(engine.deepspeed_config(config, dist.get_world_size(), device))
     chosen = attention.choose(config, device)
+    loading.refuse_pickles(config.pretrain)
     model = transformers.AutoModelForCausalLM.from_pretrained(
         config.pretrain,
         dtype=weights_dtype(config),
         attn_implementation=chosen.name,
+        **weights.options(),
         **lora.quantized(config, device),
     )
     if "logits_to_keep" not in inspect.signature(model.forward).parameters:

@@ -68,7 +68,7 @@ def _convert(checkpoint: Path, folder: Path) -> None:
 
 def _write_stage_0(checkpoint: Path, module: nn.Module, folder: Path) -> None:
     """Stage 0 has no pieces, and DeepSpeed's converter no path for it: the same files, from the optimizer's state."""
-    saved = torch.load(checkpoint / "mp_rank_00_model_states.pt", map_location="cpu", weights_only=False, mmap=True)  # fmt: skip
+    saved = torch.load(checkpoint / "mp_rank_00_model_states.pt", map_location="cpu", weights_only=True, mmap=True)  # fmt: skip
     for number, (name, _) in enumerate(_numbered(module)):
         place, state = folder / "zero" / name, saved["optimizer"]["state"][number]
         place.mkdir(parents=True)
@@ -118,7 +118,7 @@ def _values(place: Path) -> Iterator[tuple[str, torch.Tensor]]:
 
 
 def _value(file: Path) -> torch.Tensor:
-    found = torch.load(file, map_location="cpu", weights_only=False)
+    found = torch.load(file, map_location="cpu", weights_only=True)
     return found["param"] if isinstance(found, dict) else found  # bare, where the checkpoint was of stage 3
 
 
