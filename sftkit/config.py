@@ -10,6 +10,7 @@ OpenRLHF launch script, so that a script can be pasted (`SFTConfig.from_command`
 from __future__ import annotations
 
 import warnings
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -276,6 +277,13 @@ class SFTConfig(BaseModel):
     def _empty_is_none(cls, value: Any) -> Any:
         """Forms and commands have no None: an empty text or list stands for it."""
         return None if value in ("", (), []) else value
+
+    @field_validator("dataset", "eval_dataset", mode="before")
+    @classmethod
+    def _several_are_one_text(cls, value: Any) -> Any:
+        """Paths and lists of sources are taken too; a setting is text, as a command has it: commas between them."""
+        names = value if isinstance(value, (list, tuple)) else [value]
+        return ",".join(map(str, names)) if all(isinstance(name, (str, Path)) for name in names) else value
 
     def __init__(self, **settings: Any):
         try:

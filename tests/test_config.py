@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 import sftkit as sk
@@ -150,3 +152,13 @@ def test_sources_are_separated_by_commas():
 
 def test_with_packing_a_batch_need_not_be_a_multiple():
     assert SFTConfig(**MINIMAL, packing=True, train_batch_size=30, micro_train_batch_size=4)
+
+
+def test_sources_may_be_given_as_paths_or_as_a_list():
+    config = SFTConfig(pretrain="m", dataset=[Path("a.jsonl"), "owner/set"], eval_dataset=Path("e.jsonl"))
+    assert (config.dataset, config.eval_dataset) == ("a.jsonl,owner/set", "e.jsonl")
+    assert config.sources == ["a.jsonl", "owner/set"] and SFTConfig.from_dict(config.to_dict()) == config
+    assert SFTConfig(pretrain="m", dataset="a", eval_dataset=[]).eval_dataset is None
+    for wrong, words in (([], "is empty"), ([3], "is no text"), ([["a"]], "is no text")):
+        with pytest.raises(ConfigError, match=words):
+            SFTConfig(pretrain="m", dataset=wrong)
