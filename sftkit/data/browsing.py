@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from sftkit.config import SFTConfig
-from sftkit.data import line_index
+from sftkit.data import array_index, csv_index, line_index, text_files
 from sftkit.data.patched import kept, patched, taken
 from sftkit.data.reading import named_sources, open_source, told_by, where_rows_are, with_rows
 from sftkit.data.shaping import Columns, Example, find_all_columns, first_row, to_example, used
@@ -159,13 +159,26 @@ class Drawn:
         )
 
 
+def _json(path: Path) -> Any:
+    """Rows of JSON: an array, lines, or one object over many lines, whatever the file is called."""
+    with path.open("rb") as file:
+        start = file.read(100_000)
+    if text_files.is_array(start):
+        return array_index.array(path)
+    return line_index.jsonl(path) if path.suffix.lower() == ".jsonl" or text_files.begins_with_an_object(start.decode("utf-8-sig", "replace")) else text_files.json_rows(path)  # fmt: skip
+
+
+_INDICES: dict[str, Callable[[Path], Any]] = {".jsonl": _json, ".json": _json, ".csv": csv_index.table}
+
+
 def open_lazily(source: str, wanted: str | None, *, as_is: bool = False) -> Any:
-    """As `open_source`, but JSONL is not parsed yet."""
+    """As `open_source`, but the rows of text files are not parsed yet."""
     path = Path(source)
-    if path.suffix.lower() != ".jsonl" or not path.is_file() or told_by(path):
+    index = _INDICES.get(path.suffix.lower())
+    if index is None or not path.is_file() or told_by(path):
         return open_source(source, wanted, as_is=as_is)
     path = where_rows_are(source, wanted)
-    rows = with_rows(line_index.jsonl(path), source)
+    rows = with_rows(index(path), source)
     return rows if as_is else with_rows(patched(rows, path), source)
 
 

@@ -50,11 +50,11 @@ def json_rows(path: Path) -> RowList:
 
 def csv_table(path: Path) -> RowList:
     text = _decoded(_bytes(path), path)
-    if _begins_with_an_object(text):  # JSON lines under the name of a table
+    if begins_with_an_object(text):  # JSON lines under the name of a table
         return RowList(_json_rows(text, path))
     if "\0" in text:
-        raise _has_nul(path, text[: text.index("\0")].count("\n") + 1)
-    return RowList(list(_records(text, path)))
+        raise has_nul(path, text[: text.index("\0")].count("\n") + 1)
+    return RowList(list(records(csv_reader(lines_of(text)), path)))
 
 
 def is_plain(start: bytes) -> bool:
@@ -62,6 +62,11 @@ def is_plain(start: bytes) -> bool:
     array."""
     encoding = json.detect_encoding(start[:4])
     return not start.startswith(GZIP) and encoding.startswith("utf-8") and not start.decode("utf-8-sig", "replace").lstrip().startswith("[")  # fmt: skip
+
+
+def is_array(start: bytes) -> bool:
+    """Whether a file that begins with these bytes is an array in UTF-8, not compressed."""
+    return json.detect_encoding(start[:4]).startswith("utf-8") and start.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"[")  # fmt: skip
 
 
 def _json_rows(text: str, path: Path) -> list[Row]:
@@ -90,7 +95,7 @@ def _only_row(whole: Row, path: Path) -> Row:
     return whole
 
 
-def _begins_with_an_object(text: str) -> bool:
+def begins_with_an_object(text: str) -> bool:
     first = text.lstrip()[:100_000].partition("\n")[0]
     return first.startswith("{") and isinstance(_whole(first), dict)
 
@@ -115,8 +120,10 @@ def head(path: Path, size: int) -> tuple[list[Row], int]:
         return [], 0
     start = start[: start.rfind(b"\n") + 1]
     text = _decoded(start, path)
-    if path.suffix.lower() == ".csv" and not _begins_with_an_object(text):
-        rows = list(_records(text, path, broken_off=True))[:-1]  # the last may be half a record
+    if path.suffix.lower() == ".csv" and not begins_with_an_object(text):
+        rows = list(records(csv_reader(lines_of(text)), path, broken_off=True))[
+            :-1
+        ]  # the last may be half a record
     else:
         rows = list(_lines(text, path))
     return rows, round(path.stat().st_size * len(rows) / max(1, len(start)))
@@ -165,7 +172,7 @@ def _json(text: str, path: Path, number: int | None) -> Any:
         raise DataError(say("is nested too deeply."), file=path, row=number) from None
     except json.JSONDecodeError as error:
         if "\0" in text:
-            raise _has_nul(path, number or text[: text.index("\0")].count("\n") + 1) from None
+            raise has_nul(path, number or text[: text.index("\0")].count("\n") + 1) from None
         row = error.lineno if number is None else number
         raise DataError(
             say("is not JSON: {msg} at column {colno}.", msg=error.msg, colno=error.colno), file=path, row=row
@@ -174,7 +181,7 @@ def _json(text: str, path: Path, number: int | None) -> Any:
         raise DataError(say("is not JSON: {error}", error=error), file=path, row=number) from None
 
 
-def _has_nul(path: Path, line: int) -> DataError:
+def has_nul(path: Path, line: int) -> DataError:
     return DataError(say("holds NUL bytes: the file is damaged, or was not written to its end."), file=path, row=line)  # fmt: skip
 
 
@@ -184,9 +191,13 @@ def _object(row: Any, path: Path, number: int) -> Row:
     return row
 
 
-def _records(text: str, path: Path, broken_off: bool = False) -> Iterator[Row]:
+def csv_reader(lines: Iterator[str]) -> csv.DictReader:
     csv.field_size_limit(2**31 - 1)  # answers are longer than the module's 128 kB
-    reader = csv.DictReader(_cut(text), strict=True)
+    return csv.DictReader(lines, strict=True)
+
+
+def records(reader: csv.DictReader, path: Path, broken_off: bool = False) -> Iterator[Row]:
+    """The rows of a CSV file. Raises `DataError` for one that is not like the header."""
     number = 0
     try:
         for number, row in enumerate(reader, start=1):
@@ -198,7 +209,7 @@ def _records(text: str, path: Path, broken_off: bool = False) -> Iterator[Row]:
             raise DataError(say("is not CSV: {error}.", error=error), file=path, row=number + 1) from None
 
 
-def _cut(text: str) -> Iterator[str]:
+def lines_of(text: str) -> Iterator[str]:
     """The lines of a text with their ends, one by one: a StringIO would hold four bytes for each character."""
     at = 0
     while at < len(text):

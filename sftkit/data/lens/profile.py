@@ -56,8 +56,8 @@ def profile(
     of the same content and settings is taken from the user's cache, and put there. progress: a bar by default; False for
     none, or called with rows done and all rows.
 
-    Memory: about 1 kB a row of JSONL and Arrow files; beside it Parquet is held as a table, and CSV, JSON arrays, gzip
-    and rows in memory as rows (1.5 to 3 times the file). Raises `DataError` where a source cannot be read or the columns
+    Memory: about 1 kB a row of JSONL, JSON, CSV and Arrow files; beside it Parquet is held as a table, and what is packed
+    by gzip, in UTF-16 or in memory as rows (1.5 to 3 times the file). Raises `DataError` where a source cannot be read or the columns
     are not found; a single row of a JSONL file or a table that cannot is counted.
     """
     opened = opening(dataset, config, split)
