@@ -64,7 +64,7 @@ class TokenLens(anywidget.AnyWidget):
         self.split, self.number = _known(split), 0
         self.drawn  # noqa: B018 (opened here, so that what is wrong is said here)
         if row is not None:
-            self.go(row)
+            self.number = self._found(row, None)
         words = {key: label(key, lang) for key in table() if key.startswith("lens.")}
         super().__init__(_labels=words)
         self.on_msg(self._receive)
@@ -72,12 +72,17 @@ class TokenLens(anywidget.AnyWidget):
     # for a person at the keyboard
 
     def go(self, row: int, source: str | None = None) -> TokenLens:
-        """Bring a row of the data into view, counted from 1 in its source (None: the first). Raises `DataError`."""
+        """Bring a row of the data into view, counted from 1 in its source (None: the first), also where the lens is on a page
+        already. Raises `DataError`."""
+        self.number = self._found(row, source)
+        self.send({"kind": "go", "split": self.split, "number": self.number})
+        return self
+
+    def _found(self, row: int, source: str | None) -> int:
         number = self.drawn.find(source, row)
         if number is None:
             raise DataError("is not there, or is not drawn by dataset_caps, dataset_probs and max_samples.", file=source or self.drawn.sources[0].name, row=row)  # fmt: skip
-        self.number = number
-        return self
+        return number
 
     def search(self, text: str, limit: int = HITS) -> list[tuple[str, int]]:
         """Source and row of those that hold `text`, in whatever case; at most `limit`. Looks through all rows."""

@@ -24,7 +24,7 @@ RUN = """config = sk.SFTConfig(
     learning_rate=1e-3, bf16=False, save_steps=3)
 run = sk.launch(config)
 run.wait()"""
-CELLS = [CELL, RUN, 'sk.TokenLens(run, lang="zh")', "sk.RunCard(run)"]
+CELLS = [CELL, RUN, 'sk.TokenLens(run, lang="zh")', "sk.RunCard(run)", "_ = lens.go(3)"]
 
 
 def cell(number: int, source: str) -> dict:
@@ -100,6 +100,12 @@ def test_the_lens(notebook, page, lab, outside):
     hits.nth(1).get_by_role("button").click()
     expect(tokens).to_contain_text("Peru")
     notebook.shot("lens-search", lens)
+
+    # The kernel brings a row into view, whichever panel is open.
+    lens.get_by_role("tab", name="Step").click()
+    notebook.run("_ = lens.go(3)")
+    expect(place).to_have_value("3")
+    expect(lens.locator(".facts").last).to_contain_text("data/rows.jsonl · row 3")
 
     # The step that trains the row, packed: bands with borders; a click opens another row.
     lens.get_by_role("button", name="Show its step").click()

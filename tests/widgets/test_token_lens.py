@@ -138,8 +138,12 @@ def test_rows_are_found_by_number_and_text(chatty, tmp_path):
     assert (
         lens.search("F F") == [(chatty.dataset, 3)] and lens.search("nowhere") == [] and lens.search("") == []
     )
+    sent = []
+    lens.send = lambda message, *_: sent.append(message)
     with pytest.raises(DataError, match="row 9"):
         lens.go(9)
+    assert sent == [] and lens.go(1) is lens  # a lens on a page goes there too
+    assert sent == [{"kind": "go", "split": "train", "number": 0}]
     with pytest.raises(ConfigError, match="neither train nor eval"):
         TokenLens(chatty, split="test")
 

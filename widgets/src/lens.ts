@@ -3,7 +3,7 @@
 
 import { h, labelled, type Label } from "./dom";
 import { Questions, Unreachable, type Model } from "./kernel";
-import type { Ask, Row, Setup, Split } from "./lens_protocol";
+import type { Ask, Go, Row, Setup, Split } from "./lens_protocol";
 import { RowPanel } from "./lens_row";
 import { StepPanel } from "./lens_step";
 import { WorstPanel } from "./lens_worst";
@@ -36,7 +36,7 @@ class Lens {
 
   constructor(model: Model, element: HTMLElement) {
     this.label = labelled(model.get("_labels") as Record<string, string>);
-    this.questions = new Questions<Ask>(model);
+    this.questions = new Questions<Ask>(model, (message: Partial<Go>) => message.kind === "go" && this.setup && this.bring(message as Go));
     this.search = h("input", { type: "search", placeholder: this.label("lens.search"), "aria-label": this.label("lens.search") });
     this.root = h(
       "div",
@@ -146,10 +146,15 @@ class Lens {
 
   /** A row of the training data, from another panel. */
   private trained(number: number): void {
-    if (this.split !== "train") {
-      this.split = "train";
+    this.bring({ split: "train", number });
+  }
+
+  /** A row, whatever is in view. */
+  private bring({ split, number }: Pick<Go, "split" | "number">): void {
+    if (this.split !== split) {
+      this.split = split;
       const choice = this.root.querySelector<HTMLSelectElement>("select.split");
-      if (choice) choice.value = "train";
+      if (choice) choice.value = split;
       this.fillSources();
     }
     this.number = number;

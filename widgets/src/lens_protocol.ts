@@ -15,6 +15,13 @@ export interface Setup {
   run: string;
 }
 
+/** Sent unasked: `lens.go` was called. */
+export interface Go {
+  kind: "go";
+  split: Split;
+  number: number;
+}
+
 export interface View {
   texts: string[];
   pieces: string[]; // as the vocabulary spells the token
