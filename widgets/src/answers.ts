@@ -5,6 +5,7 @@ import { copyButton } from "./copy";
 import type { Look } from "./detail";
 import { count, difference, type Piece } from "./diff";
 import { h, type Label } from "./dom";
+import { forget, isOpen, remember, show } from "./fold";
 import { safeMarkdown } from "./markdown";
 import type { Parts } from "./parts";
 import type { Answer, Comparison, Side } from "./protocol";
@@ -18,8 +19,6 @@ export interface Surroundings {
 
 type Bodies = Map<Side, HTMLElement>;
 
-const opened = new WeakMap<Comparison, Set<Side>>(); // answers shown in full one by one: a redrawn row keeps them
-
 export function answers(comparison: Comparison, around: Surroundings): HTMLElement {
   const element = h("div", { class: `answers of-${comparison.answers.length}` });
   const holder = h("div", { class: "answers-frame" }, element);
@@ -32,7 +31,6 @@ export function answers(comparison: Comparison, around: Surroundings): HTMLEleme
     if (around.look.view === "diff" && comparison.answers.length > 2) holder.prepend(chooser(comparison, around, draw));
   };
   draw();
-  watchLengths(element);
   return holder;
 }
 
@@ -113,10 +111,10 @@ function section(comparison: Comparison, { side, text, cut }: Answer, content: H
   const name = comparison.names?.[side];
   const rank = ranking[side];
   const wins = verdict === side || verdict === "tie" || rank === 1;
-  const all = look.expanded || opened.get(comparison)?.has(side);
+  const all = isOpen(comparison, side, look);
   const element = h(
     "section",
-    { class: `answer ${wins ? `chosen chosen-${verdict ?? "r"}` : ""} ${all ? "all" : ""}`, "aria-label": label("grid.answer", { side: letter }) },
+    { class: `answer foldable ${wins ? `chosen chosen-${verdict ?? "r"}` : ""} ${all ? "all" : ""}`, "aria-label": label("grid.answer", { side: letter }) },
     h(
       "header",
       {},
@@ -139,50 +137,21 @@ function lengthButtons(comparison: Comparison, side: Side, { label, changed, loo
   const toggle = (event: Event, every: boolean) => {
     const answer = (event.target as Element).closest<HTMLElement>(".answer")!;
     const all = !answer.classList.contains("all");
-    const concerned = every ? [...answer.parentElement!.querySelectorAll<HTMLElement>(".answer")] : [answer];
+    const row = answer.closest(".answers-frame")!.parentElement!; // its prompt and reference too
+    const concerned = every ? [...row.querySelectorAll<HTMLElement>(".foldable")] : [answer];
     concerned.forEach((each) => show(each, all));
     if (every) changed({ expanded: (look.expanded = all) });
-    remember(comparison, every ? comparison.answers.map((each) => each.side) : [side], all);
-    if (!all) answer.scrollIntoView({ block: "nearest" });
+    if (every) forget(comparison);
+    else remember(comparison, [side], all);
+    if (!all) answer.scrollIntoView({ block: "nearest" }); // of several the one whose button it was
   };
   const text = comparison.answers.find((answer) => answer.side === side)!.text;
   const words = { n: text.length.toLocaleString("en"), side: side.toUpperCase() };
-  const all = look.expanded || !!opened.get(comparison)?.has(side);
+  const all = isOpen(comparison, side, look);
   return ["here", "everywhere"].map((where) => {
     const [more, less] = [label(`grid.show_${where}`, words), label(`grid.shorten_${where}`, words)];
     const onclick = (event: Event) => toggle(event, where === "everywhere");
     const title = where === "everywhere" ? `${label("grid.key.expand")} (${comparison.answers.length > 4 ? "Shift+E" : "E"})` : null;
     return h("button", { type: "button", title, "data-more": more, "data-less": less, "aria-expanded": String(all), onclick }, all ? less : more);
   });
-}
-
-function remember(comparison: Comparison, sides: Side[], all: boolean): void {
-  const known = opened.get(comparison) ?? new Set();
-  for (const side of sides) all ? known.add(side) : known.delete(side);
-  opened.set(comparison, known);
-}
-
-/** None of this row's is shown in full for itself any more. */
-export function forget(comparison: Comparison): void {
-  opened.delete(comparison);
-}
-
-function show(answer: HTMLElement, all: boolean): void {
-  answer.classList.toggle("all", all);
-  for (const button of answer.querySelectorAll<HTMLElement>(".more button")) {
-    button.textContent = button.dataset[all ? "less" : "more"]!;
-    button.setAttribute("aria-expanded", String(all));
-  }
-}
-
-/** Marks the answers that do not fit in the height that a shortened one has (grid.css says which). */
-function watchLengths(element: HTMLElement): void {
-  const observer = new ResizeObserver(() => {
-    for (const answer of element.querySelectorAll<HTMLElement>(".answer")) {
-      const content = answer.querySelector<HTMLElement>(".content")!;
-      const limit = parseFloat(getComputedStyle(content).getPropertyValue("--shortened"));
-      answer.classList.toggle("long", content.scrollHeight > limit + 40); // a few pixels more are shown
-    }
-  });
-  observer.observe(element);
 }

@@ -3,6 +3,7 @@
 import { answers } from "./answers";
 import { copyButton } from "./copy";
 import { h, type Label } from "./dom";
+import { folded, watchLengths } from "./fold";
 import { chip } from "./list";
 import type { Parts } from "./parts";
 import type { Comparison, Dimension, JudgeVerdict, Side } from "./protocol";
@@ -32,43 +33,45 @@ export function detail(
   parts?: Parts,
 ): HTMLElement {
   const voted = comparison.opinion.verdict !== null || Object.keys(comparison.opinion.ranking).length > 0;
-  return h(
+  const element = h(
     "div",
     {},
     comparison.closed ? h("div", { class: "closed", role: "note" }, comparison.closed) : null,
-    question(comparison, label),
-    comparison.reference ? reference(comparison.reference, look, label, (open) => changed({ reference: open })) : null,
+    question(comparison, look, label),
+    comparison.reference ? reference(comparison, look, label, (open) => changed({ reference: open })) : null,
     answers(comparison, { look, label, changed, parts }),
     comparison.judged > 0 && voted ? verdicts(judges.of(comparison), judges.dimensions, label) : null,
   );
+  watchLengths(element);
+  return element;
 }
 
-function question({ row, prompt, task }: Comparison, label: Label): HTMLElement {
+function question(comparison: Comparison, look: Look, label: Label): HTMLElement {
+  const { row, prompt, task } = comparison;
   const several = prompt.length > 1;
   const plain = () => (several ? prompt.map(({ role, content }) => `${role}: ${content}`).join("\n\n") : (prompt[0]?.content ?? ""));
   return h(
     "section",
     { class: "question", "aria-label": label("grid.prompt") },
     h("div", { class: "number" }, String(row + 1), task && chip(task), copyButton(plain, label("grid.copy_prompt"), label)),
-    ...prompt.map((message) => turn(message, several, label)),
+    ...prompt.map((message, n) => turn(message, several, folded(message.content, `turn ${n}`, comparison, look, label), label)),
   );
 }
 
 /** One message. The system's is folded where it is long: it is the same in every row, most of the time. */
-function turn(message: { role: string; content: string }, named: boolean, label: Label): HTMLElement {
-  const text = h("div", { class: "text" }, message.content);
+function turn(message: { role: string; content: string }, named: boolean, text: HTMLElement, label: Label): HTMLElement {
   const role = label(`grid.role.${message.role}`);
   if (message.role === "system") {
-    const folded = h("details", { class: "turn system", open: message.content.length < 300 }, h("summary", { class: "role" }, role));
-    folded.append(text);
-    return folded;
+    const closed = h("details", { class: "turn system", open: message.content.length < 300 }, h("summary", { class: "role" }, role));
+    closed.append(h("div", { class: "text" }, message.content));
+    return closed;
   }
   return h("div", { class: `turn ${message.role === "assistant" ? "assistant" : ""}` }, named || message.role !== "user" ? h("span", { class: "role" }, role) : null, text);
 }
 
-function reference(text: string, look: Look, label: Label, toggled: (open: boolean) => void): HTMLElement {
+function reference(comparison: Comparison, look: Look, label: Label, toggled: (open: boolean) => void): HTMLElement {
   const box = h("details", { class: "reference", open: look.reference }, h("summary", {}, label("grid.reference")));
-  box.append(h("div", { class: "text" }, text));
+  box.append(folded(comparison.reference, "reference", comparison, look, label));
   box.addEventListener("toggle", () => toggled(box.open));
   return box;
 }

@@ -1,6 +1,6 @@
 // From keys and buttons to what the grid does.
 
-import { forget } from "./answers";
+import { forget } from "./fold";
 import type { Grid } from "./grid";
 import { command, type Command } from "./keys";
 import { withVerdict } from "./state";

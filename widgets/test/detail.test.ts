@@ -132,7 +132,7 @@ test("long answers are cut short, one is opened by its button, all by the other,
   expect(all(".answer.long:not(.all)").length).toBe(2);
   press(/grid.show_here 4,000 A/);
   expect(all(".answer.all .letter").map((letter) => letter.textContent)).toEqual(["A"]);
-  expect(all(".more button").map((button) => button.getAttribute("aria-expanded"))).toEqual(["true", "true", "false", "false"]);
+  expect(all(".answer .more button").map((button) => button.getAttribute("aria-expanded"))).toEqual(["true", "true", "false", "false"]);
   show(shown); // drawn again after a vote
   expect(all(".answer.all").length).toBe(1);
   press(/grid.show_everywhere/);
@@ -141,6 +141,26 @@ test("long answers are cut short, one is opened by its button, all by the other,
   expect(all(".answer.all").length).toBe(2);
   press(/grid.shorten_everywhere/);
   expect([all(".answer.all").length, look.expanded]).toEqual([0, false]);
+});
+
+test("a long prompt and a long reference are cut short as answers are, and opened by their buttons or with all", () => {
+  const turns = [{ role: "user", content: "why? ".repeat(900) }, { role: "assistant", content: "so. ".repeat(900) }, { role: "user", content: "and?" }];
+  const shown = comparison(["x", "y"], { prompt: turns, reference: "fact ".repeat(900) });
+  show(shown);
+  for (const content of all(".fold .content")) {
+    Object.defineProperty(content, "scrollHeight", { value: content.textContent.length > 100 ? 900 : 20, configurable: true });
+    content.style.setProperty("--shortened", "190px");
+  }
+  resized();
+  expect(all(".fold").map((fold) => fold.classList.contains("long"))).toEqual([true, true, false, true]);
+  press(/grid.show_text 3,600/);
+  expect(all(".fold").map((fold) => fold.classList.contains("all"))).toEqual([false, true, false, false]);
+  show(shown); // drawn again after a vote
+  expect(all(".fold.all").length).toBe(1);
+  press(/grid.shorten_text/);
+  expect(all(".fold.all").length).toBe(0);
+  press(/grid.show_everywhere/);
+  expect([all(".fold.all").length, all(".answer.all").length]).toEqual([4, 2]);
 });
 
 test("an answer or the prompt is copied as it was written, and that is said", async () => {

@@ -317,7 +317,7 @@ test("the end counts every kind of vote; the project's count goes on with one's 
 test("E shows all answers in full and short again, also those opened one by one", async () => {
   await show(new FakeKernel(2));
   const full = () => page.querySelectorAll(".answer.all").length;
-  find(".more button").click();
+  find(".answer .more button").click();
   expect(full()).toBe(1);
   await press("e");
   expect(full()).toBe(2);
