@@ -64,7 +64,7 @@ def _keep(output: NotebookNode) -> bool:
 
 def _is_noise(text: str) -> bool:
     """A progress bar, or the parts of a widget."""
-    return len(text) > LONGEST or "|" in text or "children=" in text
+    return len(text) > LONGEST or "|" in text or "children=" in text or "/s]" in text
 
 
 def _shorten_paths(output: NotebookNode, root: Path) -> None:
