@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "sftkit"
 
 # Each room and those it may lean on, besides the ground floor (errors, config, command).
-GROUND = {"errors", "config", "command", "complaints", "conflicts", "wording"}
+GROUND = {"errors", "config", "command", "complaints", "conflicts", "pictures", "wording"}
 LEANS_ON = {
     "data": set(),
     "training": {"data", "runs"},

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from sftkit.errors import ReportError
+from sftkit.pictures import fonts
 from sftkit.report import words
 from sftkit.report.shown import SHOWN
 from sftkit.report.shown_models import voices
@@ -144,10 +145,8 @@ def save(report: Any, path: Path, name: str, form: str, dpi: int = 200) -> Path:
     """Draw a picture into a file; no browser, no display needed. See Report.png and Report.svg."""
     if name not in DRAW:
         raise ReportError(f"no figure {name!r}; figures: {', '.join(DRAW)}")
-    import matplotlib as mpl
-
     path.parent.mkdir(parents=True, exist_ok=True)
-    with mpl.rc_context({"font.size": 9, "svg.fonttype": "none", "text.parse_math": False, "axes.spines.top": False, "axes.spines.right": False}):  # fmt: skip
+    with fonts(**{"font.size": 9, "svg.fonttype": "none", "text.parse_math": False, "axes.spines.top": False, "axes.spines.right": False}):  # fmt: skip
         DRAW[name](report).savefig(path, format=form, dpi=dpi, bbox_inches="tight", facecolor="white")
     return path
 

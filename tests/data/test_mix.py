@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections import Counter
 from pathlib import Path
 
 import pytest
+from IPython.core.formatters import DisplayFormatter
 
 import sftkit as sk
 from sftkit.data import encoder, patches, read_examples
@@ -83,3 +85,7 @@ def test_the_picture(sources, tmp_path):
     bars = [round(bar.get_width(), 6) for bar in figure.axes[0].containers[1]]
     assert bars == [round(100 * share, 6) for share in found.frame["share_rows"]]
     assert (tmp_path / "mix.png").stat().st_size > 5000
+    shown, _ = DisplayFormatter().format(figure)  # as a cell shows it, where nobody said %matplotlib inline
+    assert base64.b64decode(shown["image/png"]).startswith(b"\x89PNG") and shown["text/plain"].startswith(
+        "<Picture"
+    )

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+import warnings
 import xml.etree.ElementTree as ElementTree
 
 import pandas as pd
 import pytest
 
 from sftkit.errors import ReportError
+from sftkit.pictures import chinese_fonts
 from sftkit.report import Report
 from sftkit.report.export import TABLES, tex
 
@@ -79,3 +81,18 @@ def test_pictures_are_drawn_with_and_without_figures_in_them(tmp_path, name):
     if name == "win_rates":
         text = "".join(svg.itertext())
         assert "No scored votes yet" in text, "text in the SVG stays text"
+
+
+def test_chinese_names_are_drawn_where_a_font_has_their_signs(tmp_path):
+    """Boxes look alike, whatever name they stand for; signs do not."""
+    names = ("乙乙", "一一")
+    drawn = []
+    for name in names:
+        votes = pd.DataFrame({"prompt_id": [f"p{n}" for n in range(6)], "model_a": "基线", "model_b": name, "rater": "human:ana", "outcome": [0, 0, 1, 0, 0.5, 1]})  # fmt: skip
+        report = Report(votes, baseline="基线")
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # not a word about each sign that is missing
+            drawn.append(report.png(tmp_path / "x.png").read_bytes())
+            svg = report.svg(tmp_path / "x.svg").read_text(encoding="utf-8")
+        assert name in svg and all(font in svg for font in chinese_fonts())
+    assert (drawn[0] != drawn[1]) == bool(chinese_fonts())

@@ -25,6 +25,7 @@ from sftkit.data.lens.rows import told
 from sftkit.data.patched import kept
 from sftkit.data.shaping import Example
 from sftkit.errors import DataError
+from sftkit.pictures import picture
 from sftkit.wording import listed, say
 
 if TYPE_CHECKING:
@@ -113,11 +114,9 @@ class Mix:
         return str(self)
 
     def figure(self) -> Figure:
-        """Bars of the shares: asked for, of rows and of tokens, source by source."""
-        from matplotlib.figure import Figure
-
+        """Bars of the shares: asked for, of rows and of tokens, source by source. A notebook shows it as it is."""
         unit = "tokens" if self.counted else "characters"
-        shown = Figure(figsize=(7, 0.6 + 0.6 * len(self.found)), layout="constrained")
+        shown = picture(figsize=(7, 0.6 + 0.6 * len(self.found)), layout="constrained")
         axes = shown.subplots()
         asked = [("asked for", "#9aa5b1", [one.asked or 0.0 for one in self.found])] if any(one.asked is not None for one in self.found) else []  # fmt: skip
         bars = [*asked, ("rows", "#4c78a8", [one.share_rows for one in self.found]), (unit, "#e45756", [one.share_tokens for one in self.found])]  # fmt: skip
