@@ -161,7 +161,7 @@ def append(path: Path, lines: Iterable[dict[str, Any]]) -> None:
         finally:
             os.close(file)
     except OSError as error:
-        raise DataError(say("cannot be written: {strerror}. Changes of the data are kept there, beside it.", strerror=error.strerror), file=path) from None  # fmt: skip
+        raise DataError(say("cannot be written: {strerror}. Changes of the data are kept there, beside it: to change what is shared, copy it into a folder of your own.", strerror=error.strerror), file=path) from None  # fmt: skip
 
 
 def _write(file: int, text: bytes) -> None:

@@ -5,6 +5,7 @@ read_rows("data/train.jsonl")      # a list of dicts, in file order
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -94,12 +95,25 @@ def is_hub_id(source: object) -> bool:
 
 def is_hub_source(source: object) -> bool:
     """True for the hub id of a data set that is no path here, also of a part of one: `owner/name@part`."""
-    return not Path(str(source)).exists() and is_hub_id(str(source).partition("@")[0])
+    return not os.path.exists(source) and is_hub_id(str(source).partition("@")[0])
+
+
+def is_closed(path: Path) -> bool:
+    """Whether we may not read a file, or not even see whether it is there."""
+    try:
+        path.stat()
+    except PermissionError:
+        return True
+    except OSError:
+        return False
+    return not os.access(path, os.R_OK)
 
 
 def where_rows_are(source: str | Path, wanted: str | None) -> Path:
     """The file, or the folder of the saved split, that holds a source's rows. Raises `DataError` if there is none."""
     path = Path(source)
+    if is_closed(path):
+        raise DataError(say("is closed to you: its owner, or the administrator, has to let you read it."), file=source)  # fmt: skip
     if path.is_dir() and tables.is_saved(path):
         return tables.split_folder(path, wanted)
     if path.is_dir():

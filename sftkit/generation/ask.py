@@ -25,7 +25,7 @@ from sftkit.errors import GenerationError
 from sftkit.generation.prompts import Keys, Prompts, read_prompts
 from sftkit.generation.table import Generations
 from sftkit.runs import folder as disk
-from sftkit.runs import load_run, weights
+from sftkit.runs import limits, load_run, weights
 
 POLL = 0.1  # seconds between looks at the worker's file
 
@@ -179,6 +179,7 @@ def _worker(folder: Path, gpus: list[int] | None) -> Iterator[subprocess.Popen]:
             stderr=log,
             env=environment,
             start_new_session=True,
+            preexec_fn=limits.for_child(),
         )
     try:
         yield process

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import errno
 import os
 import re
 from collections.abc import Iterator
@@ -70,6 +71,8 @@ def model_is_complete(look: Look) -> Iterator[Finding]:
     if pickles := weights.only_pickles(look.model):
         yield Finding("stop", "pretrain", weights.refusal(pickles))
     for file in sorted(look.model.glob("*.safetensors")):
+        if not os.access(file, os.R_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(file))
         if not is_whole(file):
             yield Finding(
                 "stop",

@@ -10,12 +10,14 @@ from pathlib import Path
 import psutil
 
 from sftkit.config import SFTConfig
-from sftkit.runs import memory
+from sftkit.runs import classroom, memory
 from sftkit.runs.findings import Finding, check
 from sftkit.runs.look import Look
 from sftkit.wording import listed, say
 
 GIB = 2**30
+# Of memory.CONTEXT, what a process has for itself: a cap does not count the libraries' code.
+OWN = 350 * 2**20
 
 
 @check("device")
@@ -24,7 +26,7 @@ def memory_suffices(look: Look) -> Iterator[Finding]:
     if look.shape is None or (room := room_for_a_rank(look)) is None:
         return
     need = need_of(look, look.config)
-    where = say("a card of {size}", size=_gib(room)) if look.gpus else say("the {size} that this machine has for a process", size=_gib(room))  # fmt: skip
+    where = _where(look, room)
     parts = listed(say("{name} {size}", name=say(name), size=_gib(size)) for name, size in need.parts.items() if size > 0.02 * need.total)  # fmt: skip
     words = say("About {total} of {where}: {parts}.", total=_gib(need.total), where=where, parts=parts)
     if need.total <= room:
@@ -45,9 +47,11 @@ def memory_suffices(look: Look) -> Iterator[Finding]:
         quantizes=find_spec("bitsandbytes") is not None,
     )
     label = say("Set {settings}", settings=", ".join(f"{name}={value}" for name, value in fix.items())) if fix else ""  # fmt: skip
-    level = "stop" if need.states + memory.CONTEXT > room else "warn"
+    libraries = OWN if room == _capped(look) else memory.CONTEXT
+    level = "stop" if need.states + libraries > room else "warn"
     field = "micro_train_batch_size" if level == "warn" else "zero_stage"
-    end = "" if fix else say(" No setting makes it fit: take a smaller model, or more cards.")
+    more = say(" No setting makes it fit: take a smaller model, or ask for a larger cap.") if room == _capped(look) else say(" No setting makes it fit: take a smaller model, or more cards.")  # fmt: skip
+    end = "" if fix else more
     yield Finding(level, field, say("It will not fit. {words}{end}", words=words, end=end) if level == "stop" else say("It may not fit. {words}{end}", words=words, end=end), fix, label)  # fmt: skip
 
 
@@ -82,7 +86,21 @@ def room_for_a_rank(look: Look) -> int | None:
         return smallest or None
     if look.config.launcher != "local":
         return None
-    return machine_memory() // look.config.processes
+    return min(machine_memory() // look.config.processes, _capped(look) or machine_memory())
+
+
+def _capped(look: Look) -> int | None:
+    """Bytes that a rank may take where a cap is set."""
+    cap = classroom.sound_caps().memory
+    return cap // look.config.processes if cap and not look.gpus else None
+
+
+def _where(look: Look, room: int) -> str:
+    if look.gpus:
+        return say("a card of {size}", size=_gib(room))
+    if room == _capped(look):
+        return say("the {size} that a process of a run may take here", size=_gib(room))
+    return say("the {size} that this machine has for a process", size=_gib(room))
 
 
 def free_for_a_rank(look: Look) -> int:

@@ -19,7 +19,8 @@ from pathlib import Path
 from sftkit.config import SFTConfig
 from sftkit.errors import DryRunError
 from sftkit.runs import folder as disk
-from sftkit.runs import starters, supervisor
+from sftkit.runs import queue, starters, supervisor
+from sftkit.runs.classroom import sound_caps
 from sftkit.runs.run import Run
 
 POLL = 0.1  # seconds
@@ -119,6 +120,7 @@ def _started(config: SFTConfig, folder: Path) -> Run:
     record = {
         "id": folder.name, "config": quiet.to_dict(), "cwd": str(Path.cwd()), "data": [], "dry_run": True,
         "gpus": list(config.gpus or ()), "processes": config.processes, "resume": False,
+        "devices": list(queue.devices(config)) if sound_caps() else [],  # under caps it waits for its turn
     }  # fmt: skip
     disk.write_status(folder, "queued")
     disk.write_json(folder / disk.RUN, record)
@@ -134,8 +136,11 @@ def _follow(run: Run, timeout: float | None, progress: Callable[[str], None], ca
     deadline = time.monotonic() + (float("inf") if timeout is None else timeout)
     read = 0
     while True:
-        if ended := run.status.ended:
+        status = run.status
+        if ended := status.ended:
             run.wait(LEAVE_LIMIT)  # with the supervisor go the last lines of the log
+        if status.state == "queued" and status.reason:
+            progress(status.reason)
         read += _pass_on(run.folder / disk.LOG, read, progress)
         if ended:
             return

@@ -23,8 +23,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from sftkit.config import SFTConfig
-from sftkit.conflicts import conflicts
+from sftkit.conflicts import conflicts, split_sources
 from sftkit.errors import ConfigError, Fault
+from sftkit.runs.classroom import runs_folder
 from sftkit.wording import in_language, listed, say
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 CHECKS = tuple(
     f"check_{what}"
-    for what in "secrets files checkpoints settings hosts data patches turns figures machine memory hub".split()
+    for what in "secrets files checkpoints settings hosts data patches turns figures classroom machine memory hub".split()
 )
 LEVELS = ("stop", "warn", "inform")
 Tier = Literal["instant", "tokenizer", "device"]
@@ -86,9 +87,19 @@ class Check:
         """A check that breaks is said to be broken; the others still speak."""
         try:
             return [replace(finding, key=finding.key or self.key) for finding in self.make(look)]
+        except PermissionError as error:
+            return [_closed(error, look.config)]
         except Exception as error:
             words = say("The check “{name}” could not be made: {kind}: {error}", name=self.key.replace("_", " "), kind=type(error).__name__, error=str(error))  # fmt: skip
             return [Finding("warn", "", words, key=self.key)]
+
+
+def _closed(error: PermissionError, config: SFTConfig) -> Finding:
+    """Many checks stumble over the same file: the words are the same, and are said once."""
+    path = str(error.filename)
+    paths = {name: getattr(config, name) for name in ("pretrain", "dataset", "eval_dataset")}
+    field = next((name for name, value in paths.items() if value and any(path.startswith(part) for part in split_sources(value))), "")  # fmt: skip
+    return Finding("stop", field, say("{path} is closed to you: its owner, or the administrator, has to let you read it.", path=path), key="closed")  # fmt: skip
 
 
 _checks: list[Check] = []
@@ -132,9 +143,9 @@ def preflight(
         if config is None:
             return found
     due = TIERS[: TIERS.index(tier) + 1] if tier else TIERS
-    look = Look(config, Path(runs_dir), quick=tier == "instant")
+    look = Look(config, runs_folder(runs_dir), quick=tier == "instant")
     made = [_whole(finding, config) for one in checks() if one.tier in due for finding in one.findings(look)]
-    found += [finding for finding in made if finding.field not in faulty]
+    found += [one for n, one in enumerate(made) if one.field not in faulty and one not in made[:n]]
     if faulty:  # figures derived from settings that are not meant would mislead
         found = [finding for finding in found if finding.level != "inform"]
     return sorted(found, key=lambda finding: LEVELS.index(finding.level))

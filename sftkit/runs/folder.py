@@ -166,7 +166,8 @@ def run_folders(runs_dir: Path) -> list[Path]:
             names = [entry.name for entry in entries if not entry.name.startswith(".")]
     except OSError:
         return []
-    return [folder for name in names if (folder := runs_dir / name).joinpath(RUN).is_file()]
+    # os.path: a folder that is closed to us holds no run that we could show
+    return [folder for name in names if os.path.isfile((folder := runs_dir / name) / RUN)]
 
 
 def size_of(folder: Path) -> int:

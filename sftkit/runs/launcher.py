@@ -15,7 +15,7 @@ from typing import Any
 
 from sftkit.config import SFTConfig
 from sftkit.errors import LaunchError
-from sftkit.runs import facts, supervisor
+from sftkit.runs import classroom, facts, supervisor
 from sftkit.runs import folder as disk
 from sftkit.runs import queue as slots
 from sftkit.runs.findings import Finding, preflight
@@ -47,13 +47,14 @@ def launch(
         run.wait().state            # "finished"; or go on working, and look at `run.status` when you like
 
     `queue`: wait, in state "queued", until no other run of this user on this machine has one of its GPUs (or the CPU);
-    first come, first served. Without it the run starts at once, beside whatever runs there.
+    first come, first served. Without it the run starts at once, beside whatever runs there, unless caps are set (`teach`).
     `findings`: what `preflight` has just found, where the caller has shown it; None: it is made here.
     `copied_from`: id of the run whose settings these are, for the record.
 
     Relative paths in the settings are taken from the present folder, also after a restart from elsewhere.
     Raises `LaunchError`, with every finding of level "stop", before anything is written or started.
     """
+    runs_dir = classroom.runs_folder(runs_dir)
     devices = slots.devices(config)
     if queue and not devices:
         raise LaunchError(

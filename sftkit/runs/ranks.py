@@ -21,6 +21,7 @@ import psutil
 
 from sftkit.runs import causes, hardware, hosts, process, starters
 from sftkit.runs import folder as disk
+from sftkit.runs.classroom import Caps
 from sftkit.runs.queue import Ticket
 from sftkit.runs.rank import worker_command
 
@@ -76,6 +77,7 @@ class Watch:
     port: int = 0
     word: float = 0.0  # when far ranks last heard from us
     asked_to_end: int = 0
+    caps: Caps = field(default_factory=Caps)  # what the run may take
     oom_before: int = field(default_factory=hardware.oom_kills)
 
     @property

@@ -21,8 +21,8 @@ import pandas as pd
 
 from sftkit.config import SFTConfig
 from sftkit.errors import RunError, RunNotFound
+from sftkit.runs import classroom, hosts, owner, process, row_losses, standing, supervisor
 from sftkit.runs import folder as disk
-from sftkit.runs import hosts, process, row_losses, standing, supervisor
 from sftkit.runs.points import Points
 from sftkit.runs.standing import Status
 
@@ -54,7 +54,7 @@ class Run:
 
     def __init__(self, path: str | Path):
         self.folder = Path(path).absolute()
-        if not (self.folder / disk.RUN).is_file():
+        if not os.path.isfile(self.folder / disk.RUN):
             raise RunNotFound(_not_found(self.folder))
         self._points = Points(self.folder)
         self._meter: Meter | None = None
@@ -159,6 +159,7 @@ class Run:
         from and under its own, in a process of its own. Returns at once: `.progress`, `.error`, `.wait()`, `.stop()`."""
         from sftkit.runs import scoring
 
+        owner.refuse_others(self.folder, "score")
         return scoring.start(self.folder, self.model_path, limit, self.record.get("gpus") or [])
 
     def row_scores(self) -> pd.DataFrame:
@@ -199,6 +200,8 @@ class Run:
     def can(self) -> frozenset[str]:
         """What makes sense now, of "stop", "kill", "resume", "duplicate" and "delete"."""
         record = self.record
+        if owner.other(self.folder):
+            return frozenset({"duplicate"})
         status, here = standing.stands(self.folder, record), process.is_here(record)
         if not status.ended:
             more = {"kill"} if here else set()
@@ -213,16 +216,19 @@ class Run:
     def stop(self) -> None:
         """Ask the run to write a checkpoint and leave at its next step. Returns at once: `wait()` sees it end.
 
-        A run that waits in the queue leaves it.
+        A run that waits in the queue leaves it. Raises RunError when the run is another user's.
         """
+        owner.refuse_others(self.folder, "stop")
         if not self.status.ended:
             (self.folder / disk.STOP).touch()
 
     def kill(self, timeout: float = 10.0) -> Status:
         """End the run's processes at once, without a checkpoint, and write so into its status.
 
-        Raises RunError when the run lives on another machine, or its processes do not go within `timeout` seconds.
+        Raises RunError when the run lives on another machine, is another user's, or its processes do not go within
+        `timeout` seconds.
         """
+        owner.refuse_others(self.folder, "kill")
         record = self.record
         if not process.is_here(record):
             raise RunError(
@@ -262,8 +268,9 @@ class Run:
         """Start the same run again from its newest checkpoint, in the same folder; `queue` as in `launch`. Returns itself.
 
         A run that ended before its first step begins at the beginning. Raises RunError when it is still running or
-        finished, or there is no complete checkpoint to go on from.
+        finished, is another user's, or there is no complete checkpoint to go on from.
         """
+        owner.refuse_others(self.folder, "resume")
         if not (status := self.status).ended:
             raise RunError(f"The run {self.id} is {status.state}: stop it first, or wait for its end.")
         if status.state == "finished":  # its model would be overwritten by the same one, trained again
@@ -290,6 +297,11 @@ class Run:
         beside = [disk.read_json(folder / disk.RUN) for folder in disk.run_folders(self.folder.parent)]
         return settings_for_copy(self.config, Path(self.record.get("cwd") or "."), changes, beside)
 
+    @property
+    def copies_lie_in(self) -> Path:
+        """Where copies of this run go: beside it; of another user's run, into our own runs folder."""
+        return classroom.runs_folder("runs") if owner.other(self.folder) else self.folder.parent
+
     def duplicate(self, queue: bool = False, runs_dir: str | Path | None = None, **changes: Any) -> Run:
         """Launch a new run with this one's settings and `changes` (learning_rate=1e-5, …), beside this one or in `runs_dir`.
 
@@ -299,7 +311,7 @@ class Run:
         from sftkit.runs.launcher import launch
 
         config = self.settings_for_copy(**changes)
-        return launch(config, runs_dir or self.folder.parent, queue, copied_from=self.id)
+        return launch(config, runs_dir or self.copies_lie_in, queue, copied_from=self.id)
 
     def delete(self, confirm: str = "", *, keep_model: bool = False, outside: bool = False) -> Deleted:
         """Delete the run's folder. Asked twice: without `confirm=run.id` it only says what would go, as a RunError.
@@ -310,6 +322,7 @@ class Run:
         """
         from sftkit.runs.deletion import delete
 
+        owner.refuse_others(self.folder, "delete")
         return delete(self, confirm, keep_model=keep_model, outside=outside)
 
     def __repr__(self) -> str:
@@ -338,9 +351,10 @@ def load_run(path: str | Path) -> Run:
 
         run = sk.load_run(run.folder)
 
-    Raises RunNotFound.
+    "runs/<id>" is looked for where `runs` means another place (SFTKIT_RUNS_DIR), too. Raises RunNotFound.
     """
-    return Run(path)
+    elsewhere = classroom.runs_folder(Path(path).parent) / Path(path).name
+    return Run(elsewhere if os.path.isfile(elsewhere / disk.RUN) else path)
 
 
 def _settings_of(record: dict[str, Any]) -> dict[str, Any]:
@@ -349,6 +363,8 @@ def _settings_of(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def _not_found(folder: Path) -> str:
+    if owner.is_closed(folder):
+        return f"The run at {folder} is closed to you: it belongs to somebody else, who can open its folder to others."
     siblings = sorted(path.name for path in disk.run_folders(folder.parent))
     there = f" Newest there: {', '.join(siblings[-3:])}." if siblings else ""
     return f"There is no run at {folder}: it holds no {disk.RUN}.{there}"

@@ -18,6 +18,7 @@ import pandas as pd
 
 from sftkit.errors import RunError
 from sftkit.runs import folder as disk
+from sftkit.runs import limits
 
 TOLD, SCORES, LOG, LOCK = "score.json", "row_scores.parquet", "score.log", ".score-lock"
 COLUMNS = ["source", "row", "tokens", "base_loss", "tuned_loss"]
@@ -40,6 +41,7 @@ class Scoring:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
+                preexec_fn=limits.for_child(),
             )
 
     @property

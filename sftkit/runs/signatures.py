@@ -164,6 +164,9 @@ WORDS = (
 )  # fmt: skip
 # Found in the reason itself: how the processes ended, where nothing else tells why.
 ENDS = (
+    S("memory_cap", "The run reached its memory cap", r"a run may take (?P<limit>[\d.]+ GiB) here",
+      "A run may take {limit} of memory here (SFTKIT_MEMORY_GB, or sk.teach): so it was set for this class or machine, to leave room for everybody. Take one of the changes, or ask for a larger cap.",
+      fixes.less_cpu_memory),
     S("cpu_memory", "The machine ran out of memory", r"OOM killer",
       NO_MEMORY, fixes.less_cpu_memory),
     S("killed", "A process was killed", r"was ended by SIGKILL",
@@ -192,7 +195,7 @@ ENDS = (
       "They ended with success before the run was over. The log shows the last they said."),
 )  # fmt: skip
 CAUSES = {entry.cause: entry.title for entry in (*ENDS, *WORDS)}  # key -> title
-WITHOUT_LOG = ("hung", "machine_restarted", "machine_silent", "processes_killed", "launch_broke_off", "folder_deleted")  # fmt: skip
+WITHOUT_LOG = ("memory_cap", "hung", "machine_restarted", "machine_silent", "processes_killed", "launch_broke_off", "folder_deleted")  # fmt: skip
 UNKNOWN = "It is none of the failures that are known here. What the process said first is above; its log says where."
 
 
@@ -213,7 +216,7 @@ def diagnose(folder: Path, reason: str, config: SFTConfig | None = None) -> Diag
 
 def title(reason: str) -> str:
     """The title of a failure by its reason alone, for a table of many runs."""
-    for entry in (*WORDS, *ENDS):
+    for entry in (ENDS[0], *WORDS, *ENDS):  # the cap is told behind what the libraries said
         if entry.match(reason):
             return entry.title
     return reason[:80]

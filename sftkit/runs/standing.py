@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sftkit.runs import folder as disk
-from sftkit.runs import process, supervisor
+from sftkit.runs import owner, process, supervisor
 
 GONE = "the run's processes are gone: they were killed, or their container was restarted"
 RESTARTED = "the machine was restarted while the run was {state}"
@@ -51,19 +51,22 @@ def said(folder: Path) -> Status:
 def stands(folder: Path, record: dict[str, Any]) -> Status:
     """`said`, but a run whose processes are gone has failed, whatever its file says. `record`: its run.json."""
     word = said(folder)
-    if word.ended or _lives(record, word):
+    if word.ended or _lives(folder, record, word):
         return word
     word = said(folder)  # it may have written its end and left between the two looks
     return word if word.ended else replace(word, state="failed", reason=_end(folder, record, word))
 
 
-def _lives(record: dict[str, Any], word: Status) -> bool:
+def _lives(folder: Path, record: dict[str, Any], word: Status) -> bool:
     silent = time.time() - word.updated
     if not process.is_here(record):  # a shared disk: its heartbeat is all there is to see
         return silent < supervisor.HEARTBEAT_LIMIT
     if "pid" not in record:  # between launch() and its supervisor's first breath
         return silent < START_LIMIT
-    return process.is_alive(record)
+    if process.is_alive(record):
+        return True
+    # Some systems show none of other users' processes.
+    return bool(owner.other(folder)) and owner.is_supervised(folder)
 
 
 def _end(folder: Path, record: dict[str, Any], word: Status) -> str:

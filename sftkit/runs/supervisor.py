@@ -2,7 +2,8 @@
 
     python -m sftkit.runs.supervisor RUN_DIR [--resume] [--queue]
 
-Started by `launch` and `Run.resume`. With --queue it first waits until its devices are free (`queue.py`). It leaves the process tree of the notebook (fork and setsid), so
+Started by `launch` and `Run.resume`. With --queue it first waits until its devices are free (`queue.py`). Where
+caps are set (`classroom.py`) it always does, and holds the run within them (`limits.py`). It leaves the process tree of the notebook (fork and setsid), so
 that neither a closed terminal nor a kernel that ends its children reaches it, and writes only to files. It must start
 at once: standard library and psutil, nothing else.
 
@@ -25,7 +26,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
-from sftkit.runs import causes, hardware, hosts, process
+from sftkit.runs import causes, classroom, hardware, hosts, limits, process
 from sftkit.runs import folder as disk
 from sftkit.runs.queue import Ticket
 from sftkit.runs.ranks import POLL, Watch, end_ranks, pass_on, start_ranks
@@ -46,7 +47,8 @@ LEFT_QUEUE = "stopped while it waited in the queue: nothing was trained"
 
 def start(folder: Path, *, resume: bool = False, queue: bool = False) -> None:
     """Start the supervisor of `folder` and return once run.json names its pid, and it has its place in the line of runs.
-    Raises OSError with the reason."""
+    Raises OSError with the reason, ConfigError for caps that are none."""
+    queue = queue or bool(classroom.caps())
     flags = [flag for flag, wanted in (("--resume", resume), ("--queue", queue)) if wanted]
     with (folder / disk.LOG).open("a+b") as log:
         before = log.seek(0, os.SEEK_END)
@@ -76,13 +78,15 @@ def main(folder: Path, *, resume: bool = False, queue: bool = False) -> None:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     lock = _lock(folder)
     watch = Watch(folder, disk.read_json(folder / disk.RUN))
+    watch.caps = classroom.caps()
     watch.ticket = _ticket(watch, queue)
-    watch.run = _enter(folder, resume, "queued" if queue else "starting")
+    watch.run = _enter(watch, resume, "queued" if queue else "starting")
     signal.signal(signal.SIGTERM, lambda *_: _asked_to_end(watch))
     os.write(tell, b"1")
     os.close(tell)
     try:
         if not queue or wait_for_devices(watch):
+            _hold(watch)
             facts = _start_facts(watch)
             supervise(watch)
             if watch.ticket:
@@ -125,12 +129,19 @@ def _ticket(watch: Watch, queue: bool) -> Ticket | None:
     if not devices:
         return None
     try:
-        return Ticket(watch.folder.name, watch.folder, devices, waits=queue)
+        return Ticket(watch.folder.name, watch.folder, devices, waits=queue, caps=watch.caps)
     except OSError as error:
         if queue:
             sys.exit(f"The queue cannot be used: {error}")
         print(f"Runs in the queue do not see this one: {error}", flush=True)
         return None
+
+
+def _hold(watch: Watch) -> None:
+    """Keep to our cores and our memory; the ranks inherit it."""
+    cpus = watch.ticket.cpus if watch.ticket else ()
+    gpu = any(device.startswith("GPU") for device in watch.run.get("devices") or ())
+    limits.hold(watch.caps, cpus, gpu=gpu)
 
 
 def wait_for_devices(watch: Watch) -> bool:
@@ -168,10 +179,11 @@ def _write_end(folder: Path, state: str, reason: str) -> None:
     print(f"The end could not be written down: {state}: {reason}", flush=True)
 
 
-def _enter(folder: Path, resume: bool, state: str) -> dict[str, Any]:
+def _enter(watch: Watch, resume: bool, state: str) -> dict[str, Any]:
     """Put ourselves into run.json and say `starting` or `queued`. Returns run.json."""
+    folder = watch.folder
     before = disk.read_json(folder / disk.RUN)
-    run = {**before, **process.identity(os.getpid())}
+    run = {**before, **process.identity(os.getpid()), "caps": watch.caps.known}
     if resume:
         run["resume"] = True
         run["spent"] = time_taken(before, disk.read_json(folder / disk.STATUS).get("updated"))  # earlier
@@ -219,6 +231,10 @@ def follow(watch: Watch) -> str:
             watch.ticket.keep()
         if watch.asked_to_end > 1:
             return "ended by SIGTERM"
+        if too_much := limits.over(
+            watch.caps, [rank.process.pid for rank in watch.ranks if rank.process.pid]
+        ):
+            return too_much
         seen = _sign_of_life(watch.folder)
         if seen != last_seen:
             last_sign, last_seen = time.monotonic(), seen
@@ -257,12 +273,13 @@ def _death(watch: Watch) -> str:
         return ""
     if watch.starter and not exits:
         return causes.not_started(watch.folder, watch.starter.process.returncode)
-    return causes.first_cause(
+    reason = causes.first_cause(
         watch.folder,
         exits,
         out_of_memory=hardware.oom_kills() > watch.oom_before,
         disk_full=disk.is_full(watch.folder),
     )
+    return limits.explained(watch.caps, watch.folder, reason)
 
 
 def _sign_of_life(folder: Path) -> tuple[int, int] | None:

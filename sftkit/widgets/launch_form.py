@@ -15,7 +15,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ipywidgets import HTML, Button, Checkbox, HBox, VBox
+from ipywidgets import HTML, Button, HBox, VBox
 
 from sftkit.config import SFTConfig
 from sftkit.errors import ConfigError, Fault, LaunchError
@@ -26,9 +26,11 @@ from sftkit.widgets.fold import Fold
 from sftkit.widgets.form_check import FormCheck
 from sftkit.widgets.history import History
 from sftkit.widgets.labels import label, language
+from sftkit.widgets.launch_form_row import LaunchRow
 from sftkit.widgets.setting import is_empty, settings
 from sftkit.widgets.setting_groups import SettingGroups
 from sftkit.widgets.setting_rows import PATHS, Rows, note_and_fix
+from sftkit.widgets.setting_why import lesson_html
 from sftkit.widgets.shared import Shared
 from sftkit.widgets.style import Style
 
@@ -87,12 +89,12 @@ class LaunchForm(VBox):
         self._groups = SettingGroups(self.rows, self._shared, self._lang)
         self._style = Style()
         self._hint, self._figures = make(HTML), make(HTML)
-        self._status = make(HTML, css="sft-status")
         self._general, self._below = make(VBox), make(VBox)
         self.rehearsal = DryRunPanel(self.runs_dir, self.fill, self._buttons, self.errors, self._lang)
         return [
             self._style,
             self._head(),
+            make(HTML, value=lesson_html(self._lang)),
             self._hint,
             self._fold(self._("form.paste"), lambda: self.paste),
             make(HTML, value=f"<h4>{escape(self._('form.common'))}</h4>"),
@@ -132,17 +134,15 @@ class LaunchForm(VBox):
         self._redo = make(Button, description=self._("form.redo"), icon="repeat", disabled=True)
         self._undo.on_click(lambda _button: self.undo())
         self._redo.on_click(lambda _button: self.redo())
-        title = make(HTML, value=f"<h3>{escape(self._('form.title'))}</h3>")
-        return make(HBox, [title, self._undo, self._redo], css="sft-title")
+        title = f"<h3>{escape(self._('form.title'))}</h3>"
+        return make(HBox, [make(HTML, value=title), self._undo, self._redo], css="sft-title")
 
-    def _launch_row(self) -> HBox:
-        make, about = self._shared.make, self._
-        self._button = make(Button, description=about("form.launch"), button_style="primary", icon="play")
+    def _launch_row(self) -> LaunchRow:
+        row = LaunchRow(self._shared, self._lang)
+        self._button, self._dry, self.queue, self._status = row.launch, row.dry, row.queue, row.status
         self._button.on_click(self._on_launch)
-        self._dry = make(Button, description=about("form.dry_run"), icon="flask", tooltip=about("form.dry_run_help"))  # fmt: skip
         self._dry.on_click(self._on_dry_run)
-        self.queue = make(Checkbox, description=about("form.queue"), indent=False, tooltip=about("form.queue_help"))  # fmt: skip
-        return make(HBox, [self._button, self._dry, self.queue, self._status], css="sft-launch")
+        return row
 
     def _(self, key: str, **values: object) -> str:
         return label(key, self._lang, **values)

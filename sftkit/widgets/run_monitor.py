@@ -139,7 +139,7 @@ class RunMonitor(VBox):
     def _open_form(self, settings: SFTConfig) -> None:
         from sftkit.widgets.launch_form import LaunchForm  # which imports this module
 
-        form = LaunchForm(settings, self.run.folder.parent, lang=self._lang)
+        form = LaunchForm(settings, self.run.copies_lie_in, lang=self._lang)
         self._below.children = (HTML(run_page.copy_html(self.run.id, self._lang)), form)
 
     # a failed run

@@ -11,6 +11,7 @@ from ipywidgets import HTML, Box, Button, Checkbox, Combobox, Dropdown, Text
 from sftkit.command import names
 from sftkit.widgets.labels import label, language
 from sftkit.widgets.setting import Setting, as_text, is_empty, settings
+from sftkit.widgets.setting_why import why_html
 from sftkit.widgets.shared import Shared
 
 if TYPE_CHECKING:
@@ -130,7 +131,8 @@ class SettingRow(Box):
         named = "" if (self._lang or language()) == "en" else f"<code>{self.name}</code> "
         unit = f" <span class='sft-unit'>{escape(label(f'unit.{unit}', self._lang))}</span>" if unit else ""
         called = escape(self._called(), quote=True)
-        return f"<span class='sft-help' title='{called}'>{named}{escape(words)}{unit}</span>"
+        why = why_html(self.name, self._lang)
+        return f"<span class='sft-help' title='{called}'>{named}{escape(words)}{unit}</span>{why}"
 
     @property
     def setting(self) -> Any:

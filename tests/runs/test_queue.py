@@ -14,7 +14,7 @@ import pytest
 from sftkit.config import SFTConfig
 from sftkit.errors import LaunchError
 from sftkit.runs import folder as disk
-from sftkit.runs import hardware, launch, list_runs, process, queue, supervisor
+from sftkit.runs import hardware, launch, list_runs, process, queue, queue_room, supervisor
 
 
 @pytest.fixture
@@ -184,8 +184,8 @@ def test_who_stands_in_the_door_is_waited_for(line, tmp_path, monkeypatch):
     import fcntl
 
     ticket = queue.Ticket("r", tmp_path, ["CPU"], waits=True)
-    monkeypatch.setattr(queue, "DOOR_LIMIT", 0.1)
-    with (line / queue.DOOR).open("w") as door:
+    monkeypatch.setattr(queue_room, "DOOR_LIMIT", 0.1)
+    with (line / queue_room.DOOR).open("w") as door:
         fcntl.flock(door, fcntl.LOCK_EX)
         with pytest.raises(TimeoutError, match="locked"):
             ticket.try_to_start()
