@@ -107,9 +107,9 @@ def run(url: str, folder: Path, *, raters: int, votes: int, together: int, kills
     names = [f"human:{n}" for n in range(raters)]
     groups = [names[start : start + together] for start in range(0, raters, together)]
     before = os.times()
-    start = time.time()
+    start = time.monotonic()
     killed = _until_done(url, folder, groups, votes, kills, think, random.Random(seed))
-    seconds, after = time.time() - start, os.times()
+    seconds, after = time.monotonic() - start, os.times()
     lines = [line.split() for log in folder.glob("*.log") for line in log.read_text().splitlines()]
     acknowledged = [line[0] for line in lines if len(line) == 3]
     frame = store.frame(project="load")
