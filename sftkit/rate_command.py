@@ -1,6 +1,6 @@
 """What `sftkit rate` does: one project of a store, in the browsers of raters who write no code.
 
-sftkit rate sqlite:///ratings.db --project pilot                     # on this machine alone
+sftkit rate ratings.db --project pilot                               # on this machine alone; or sqlite:///ratings.db
 sftkit rate postgresql://… --project pilot --host 0.0.0.0            # for a team: whoever has the link
 
 Every vote is on disk before its rater sees the next prompt, so the server may be ended, or killed, at any moment. With a
@@ -55,7 +55,7 @@ class Wishes:
 
 
 def rate(
-    store: Annotated[str, typer.Argument(help="Rating store, as a database URL.")],
+    store: Annotated[str, typer.Argument(help="Rating store: a file such as ratings.db, or a database URL.")],
     project: Annotated[
         str, typer.Option(help="The only project that raters see; store.project(…) makes one.")
     ],
@@ -155,21 +155,23 @@ def _tls(wishes: Wishes) -> ssl.SSLContext | None:
     return context
 
 
-def _store(url: str) -> RatingStore:
-    """The store, which must be there: a new empty one would only hide a wrong path."""
+def _store(given: str) -> RatingStore:
+    """The store at a path or a URL, which must be there: a new empty one would only hide a wrong path."""
     import sqlalchemy as sa
 
     from sftkit.ratings import RatingStore
 
-    place = _database(url)
+    url = given if "://" in given else Path(given).expanduser()
+    place = url if isinstance(url, Path) else _database(url)
     if place is not None and not place.is_file():
         raise StoreError(
-            f"There is no rating store at {place}. Give the address that the notebook's RatingStore has."
+            f"There is no rating store at {place}. Give the file or the address that the notebook's RatingStore has, "
+            "e.g. ratings.db or postgresql://…"
         )
     try:
         return RatingStore(url)
     except sa.exc.ArgumentError as error:
-        raise StoreError(f"{url!r} is no database URL: {error}") from error
+        raise StoreError(f"{given!r} is no database URL: {error}") from error
 
 
 def _database(url: str) -> Path | None:

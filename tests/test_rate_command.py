@@ -20,8 +20,8 @@ import pytest
 import websocket
 
 from sftkit.errors import ConfigError, StoreError
-from sftkit.rate_command import Wishes, _desk, _reach, serve
-from sftkit.ratings import RatingStore
+from sftkit.rate_command import Wishes, _desk, _reach, _store, serve
+from sftkit.ratings import Rating, RatingStore
 from sftkit.widgets import rate_seats, rate_server
 
 ROOT = Path(__file__).parents[1]
@@ -363,6 +363,14 @@ def test_options_that_cannot_work_are_all_named(tmp_path, monkeypatch):
         "SFTKIT_RATE_TOKEN",
     ]
     monkeypatch.delenv("SFTKIT_RATE_TOKEN")
+    for place in (tmp_path / "none.db", f"sqlite:///{tmp_path / 'none.db'}"):
+        with pytest.raises(
+            StoreError, match=r"no rating store at .*none\.db.* e\.g\. ratings\.db or postgresql://"
+        ):
+            _store(str(place))
+    made = RatingStore(tmp_path / "here.db")
+    made.add(Rating("human:ana", "p1", "base", "tuned", "a"))
+    assert len(_store(str(tmp_path / "here.db")).frame()) == 1  # a bare path will do
     missing = tmp_path / "typo.db"
     with pytest.raises(StoreError, match="no rating store"):
         serve(Wishes(f"sqlite:///{missing}", "pilot"), None)
