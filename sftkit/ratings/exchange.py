@@ -1,6 +1,7 @@
 """Ratings out to files and in again.
 
 store.export("ratings.csv"); store.export("ratings.jsonl"); store.export("ratings.parquet")     # every row, nothing lost
+store.export("pilot.csv", project="pilot")                        # what was rated in one project alone
 store.export("argilla.json", format="argilla"); store.load("tasks.json", format="label-studio", project="pilot")
 
 CSV, JSONL and Parquet hold the whole history, one rating a row: loaded into an empty store they give the same frame().
@@ -22,6 +23,7 @@ from sftkit.ratings.exchange_files import READERS, WRITERS
 from sftkit.ratings.rating import Rating
 
 if TYPE_CHECKING:
+    from sftkit.generation.table import Generations
     from sftkit.ratings.store import RatingStore
 
 SUFFIXES = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet", ".pq": "parquet"}
@@ -32,17 +34,21 @@ _STAND_INS = {"rater": "?", "prompt_id": "?", "model_a": "? a", "model_b": "? b"
 _OURS = ("id", "current")  # of frame(), where a user saved that: they follow from the rest
 
 
-def export(store: RatingStore, path: str | Path, format: str | None = None) -> Path:
+def export(
+    store: RatingStore, path: str | Path, format: str | None = None, project: str | None = None
+) -> Path:
     """Write every rating to `path` and return it; see RatingStore.export."""
     path = Path(path)
     kind = _format(path, format)
     if not path.parent.is_dir():
         raise StoreError(f"Cannot write {path}: there is no folder {path.parent}. Make it, or mend the path.")
     part = path.with_name(f"{path.name}.part")  # whole or not at all
-    frame = store.frame()
+    frame = store.frame(project=project)
+    if project is not None and frame.empty:
+        store.project(project)  # nothing rated yet, or a StoreError that names those there are
     try:
         if kind in TOOLS:
-            found = TOOLS[kind].written(frame, store.answers())
+            found = TOOLS[kind].written(frame, _answers(store, project, frame))
             part.write_text(json.dumps(found, ensure_ascii=False, indent=1), encoding="utf-8")
         else:
             WRITERS[kind](part, frame)
@@ -52,6 +58,18 @@ def export(store: RatingStore, path: str | Path, format: str | None = None) -> P
     finally:
         part.unlink(missing_ok=True)
     return path
+
+
+def _answers(store: RatingStore, project: str | None, frame: Any) -> Generations:
+    """What stands beside the ratings: all of the store, or what the project compares."""
+    if project is None:
+        return store.answers()
+    if project in set(store.projects()["project"]):
+        return store.project(project).answers()
+    from sftkit.generation.table import Generations  # its ratings came from a file, it was never made here
+
+    every = store.answers().frame
+    return Generations.from_frame(every[every["prompt_id"].isin(frame["prompt_id"])].reset_index(drop=True))
 
 
 def load(store: RatingStore, path: str | Path, format: str | None = None, project: str | None = None) -> int:

@@ -165,15 +165,17 @@ class RatingStore:
 
         return overview(self)
 
-    def export(self, path: str | os.PathLike[str], format: str | None = None) -> Path:
+    def export(
+        self, path: str | os.PathLike[str], format: str | None = None, project: str | None = None
+    ) -> Path:
         """Write the ratings to a file and return its path.
 
-        By suffix .csv, .jsonl or .parquet: every row, nothing lost. format="argilla" or "label-studio": JSON as those
+        project: only what was rated in that project; StoreError when there is none of that name. By suffix .csv, .jsonl or .parquet: every row, nothing lost. format="argilla" or "label-studio": JSON as those
         tools import it, with prompts and answers and what stands of each rater. The file is whole or not there.
         """
         from sftkit.ratings.exchange import export
 
-        return export(self, os.fspath(path), format)
+        return export(self, os.fspath(path), format, project)
 
     def load(
         self, path: str | os.PathLike[str], format: str | None = None, project: str | None = None

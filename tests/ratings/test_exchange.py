@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from sftkit.errors import RatingsFileError, StoreError
+from sftkit.generation import Generations
 from sftkit.ratings import Rating, RatingStore, label_studio
 from sftkit.ratings.exchange import TOOLS, _checked
 
@@ -157,6 +158,22 @@ def test_a_file_becomes_part_of_a_project(store, answers, tmp_path):
     other.add_many([vote("a", prompt_id=f"p{n}") for n in range(3)])
     assert store.load(other.export(tmp_path / "r.jsonl"), project="pilot") == 3
     assert project.counts()["votes"].tolist() == [1, 1, 1, 0, 0, 0]
+
+
+def test_one_project_is_exported_alone_and_another_name_is_told(store, answers, tmp_path):
+    few = answers.frame[answers.frame["prompt_id"].isin(["p1", "p2"])]
+    store.project("pilot", Generations.from_frame(few.reset_index(drop=True)))
+    store.project("empty", answers)
+    votes = [vote(project="pilot"), vote("b", rater="human:bo"), vote("tie", prompt_id="p2", project="pilot")]
+    store.add_many(votes)
+    path = store.export(tmp_path / "pilot.csv", project="pilot")
+    assert pd.read_csv(path)["verdict"].tolist() == ["a", "tie"]
+    text = store.export(tmp_path / "p.json", "argilla", project="pilot").read_text("utf-8")
+    assert len(json.loads(text)) == 2 and "human:ana" in text and "human:bo" not in text
+    assert pd.read_csv(store.export(tmp_path / "none.csv", project="empty")).empty
+    with pytest.raises(StoreError, match=r"no project 'plot'.*'pilot'"):
+        store.export(tmp_path / "x.csv", project="plot")
+    assert not (tmp_path / "x.csv").exists()
 
 
 @pytest.mark.parametrize("tool", ["argilla", "label-studio"])
