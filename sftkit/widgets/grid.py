@@ -28,7 +28,7 @@ from sftkit.ratings.projects import Project
 from sftkit.widgets import grid_judge, grid_picture
 from sftkit.widgets.background import in_background
 from sftkit.widgets.grid_arguments import across_of, check, human, in_language
-from sftkit.widgets.grid_filter import GridFilter, columns, disagreements
+from sftkit.widgets.grid_filter import GridFilter, columns, disagreements, verdicts
 from sftkit.widgets.grid_line import Line
 from sftkit.widgets.grid_rows import Rows
 from sftkit.widgets.grid_votes import NOTHING, Said, evidence_of, is_empty, ratings_of, read, state_of
@@ -126,11 +126,15 @@ class ComparisonGrid(PackedWidget):
         """The rows that pass the filter: row, prompt_id, task, prompt, reference, the answers, and what this rater said.
 
         Answers are in columns "A", "B", … by their place, which differs from row to row, until `reveal`; then in one
-        column a model.
+        column a model. rated: whether there is a vote. verdict: text, never missing: a place ("a" is the leftmost),
+        "tie", "both_bad", "skipped", "ranked", or "" where nothing is decided. ranking: {place: 1 is best}, scores:
+        {dimension: {place: 1 to 5}}, tags: a list, each empty where nothing was said; note and reason (of a skip): text.
         """
         frame, kept = self._table(), self._filter.rows
         frame = frame if kept is None else frame[frame["row"].isin(kept)]
-        return frame.drop(columns=["text", "votes", "models"]).reset_index(drop=True)
+        frame = frame.assign(verdict=verdicts(frame), reason=frame["reason"].fillna("").astype(str))
+        frame = frame.rename(columns={"votes": "rated"}).drop(columns=["text", "models"])
+        return frame.reset_index(drop=True)
 
     @property
     def filter(self) -> str:

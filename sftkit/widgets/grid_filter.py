@@ -39,7 +39,7 @@ class GridFilter:
 
 def columns(rows: pd.DataFrame, disagreement: list[bool] | None) -> pd.DataFrame:
     """What an expression may name, from the table of grid_rows. `models` is there only where names are known."""
-    said, skipped = rows["verdict"], rows["verdict"].eq("skipped")
+    skipped = rows["verdict"].eq("skipped")
     frame = pd.DataFrame(
         {
             "row": rows["row"],
@@ -47,7 +47,7 @@ def columns(rows: pd.DataFrame, disagreement: list[bool] | None) -> pd.DataFrame
             "task": rows["task"],
             "rated": rows["votes"].astype(bool),
             "unrated": ~rows["votes"].astype(bool) & ~skipped,
-            "verdict": said.where(said.notna(), rows["votes"].map({True: "ranked", False: ""})),
+            "verdict": verdicts(rows),
             "flagged": rows["flag"].astype(bool),
             "skipped": skipped,
             "text": rows["text"],
@@ -60,6 +60,12 @@ def columns(rows: pd.DataFrame, disagreement: list[bool] | None) -> pd.DataFrame
     if disagreement is not None:
         frame["disagreement"] = disagreement
     return frame
+
+
+def verdicts(rows: pd.DataFrame) -> pd.Series:
+    """What was decided, as text: "ranked" for a ranking, "" for nothing."""
+    said = rows["verdict"].astype(object)
+    return said.where(said.notna(), rows["votes"].map({True: "ranked", False: ""})).astype(str)
 
 
 def disagreements(store: RatingStore, rater: str, pairs: list[tuple[str, tuple[str, ...]]]) -> list[bool]:

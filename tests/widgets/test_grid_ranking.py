@@ -202,3 +202,18 @@ def test_disagreement_is_told_only_of_what_the_rater_has_rated(store):
     ana.vote(0, "ab"[ana.letters(0).index("b")])
     ana.vote(1, "ab"[ana.letters(1).index("a")])
     assert ana.ask("filter", text="disagreement")["rows"] == [0]
+
+
+def test_selected_is_typed_the_same_before_and_after_a_vote(store):
+    page = Page(answers("ab"), store=store)
+    empty = page.grid.selected
+    page.vote(1, "b")
+    page.vote(2, "skipped", reason="unclear")
+    said = page.grid.selected
+    assert (empty.dtypes == said.dtypes).all() and said.columns.tolist() == empty.columns.tolist()
+    assert said["verdict"].tolist() == ["", "b", "skipped", "", "", ""]
+    assert said["rated"].tolist() == [False, True, False, False, False, False]
+    assert said["reason"].tolist()[:3] == ["", "", "unclear"] and not said["verdict"].isna().any()
+    ranked = Page(answers("abc"), store=store, rater="bo")
+    ranked.rank(0, "b,c,a")
+    assert ranked.grid.selected.loc[0, ["verdict", "rated"]].tolist() == ["ranked", True]
