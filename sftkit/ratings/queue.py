@@ -18,6 +18,11 @@ has a smaller sample by the same rule, and all its probabilities shrink by one f
 the sample is used up was not sampled and has no probability.
 
 The values are frozen by the first vote of a design: later rows of the store change nothing, or votes would choose votes.
+That is also why the queue is not arranged anew while people rate. Whether a comparison is in the sample hangs on one
+number and one probability; were its value worked out again every few votes, it would be in if its number lay under any of
+several probabilities, which depend on the verdicts before and on when each rater stopped, and of that chance there is no
+closed form to divide by. (A rule that is valid has to draw each comparison once, in a fixed order, with a probability known
+by then, and cannot go back to one it passed over: then raters would not share a sample.)
 """
 
 from __future__ import annotations
