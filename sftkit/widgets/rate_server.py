@@ -3,11 +3,15 @@
 Three pages (name, grid, refusal), four files of the bundle, one websocket that speaks the grid's protocol. No kernel,
 no files, no terminal, no notebook stand behind it.
 
-Why not Voilà, which was tried first (0.5.13): it drops execute_request, and that is good, but every rater still gets a
-kernel, and what its websocket lets through (comm_open, comm_msg) makes any ipywidget and sets any synced trait in that
-kernel; a failing message came back with a traceback full of this machine's paths; a websocket from a foreign origin was
-accepted; and each rater costs a Python process that holds the store's address and password. Here a rater reaches nothing
-but `ComparisonGrid._receive`, one process serves all, and the page is there in a second.
+Why not Voilà (0.5.13; BSD-3, installs beside us; tried twice, its source read): it drops execute_request, and that is good,
+but a rater's browser still speaks to a kernel.
+- What its websocket lets through (comm_open, comm_msg, comm_close, comm_info_request) is enough to make any ipywidget in
+  that kernel and to set any synced trait of any widget there: more than the grid's eleven questions, and none of it checked.
+- It took a websocket whose Origin was another site's.
+- A message that fails is answered with a traceback, or on stderr, which names paths of this machine and may name a model.
+- Each rater costs a Python process, which holds the store's address and its password.
+Here a rater reaches nothing but `ComparisonGrid._receive`, through a list of what may be said; one process serves all, and
+the page is there in a second.
 
 The doors: a token in the link, once, then a signed cookie (HttpOnly, SameSite=Lax, so that a link in a mail works);
 forms and the websocket only from this origin; a policy by which the page loads nothing from elsewhere and runs no
