@@ -33,7 +33,19 @@ GROUPS = (
         "Preflight and launch",
         "What would go wrong, what it takes, and the start. A run is a process group of its own and outlives the kernel.",
         ("sftkit.runs",),
-        ("machine", "Machine", "LaunchForm", "preflight", "Finding", "dry_run", "DryRun", "launch", "launch_all"),
+        (
+            "machine",
+            "Machine",
+            "LaunchForm",
+            "preflight",
+            "Finding",
+            "memory_table",
+            "MemoryTable",
+            "dry_run",
+            "DryRun",
+            "launch",
+            "launch_all",
+        ),
         """
 form = sk.LaunchForm(config)
 form                                            # in the notebook: edit, see faults, Dry run, Launch

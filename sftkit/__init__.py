@@ -31,6 +31,7 @@ _HOME = {
     **dict.fromkeys("Mix mix".split(), "sftkit.data.lens.mix"),
     "Embedder": "sftkit.data.lens.embedding",
     **dict.fromkeys("DryRun dry_run".split(), "sftkit.runs.dry_run"),
+    **dict.fromkeys("MemoryTable memory_table".split(), "sftkit.runs.memory_table"),
     "Replay": "sftkit.runs.replay",
     **dict.fromkeys("Machine machine".split(), "sftkit.runs.machine"),
     "launch_all": "sftkit.runs.series",
@@ -118,6 +119,8 @@ if TYPE_CHECKING:  # for editors: the same names, statically
     from sftkit.runs.dry_run import dry_run as dry_run
     from sftkit.runs.machine import Machine as Machine
     from sftkit.runs.machine import machine as machine
+    from sftkit.runs.memory_table import MemoryTable as MemoryTable
+    from sftkit.runs.memory_table import memory_table as memory_table
     from sftkit.runs.replay import Replay as Replay
     from sftkit.runs.series import launch_all as launch_all
     from sftkit.widgets import ComparisonGrid as ComparisonGrid

@@ -181,13 +181,17 @@ def card(
     md: Annotated[
         Path | None, typer.Option(help="Write it as Markdown, the curve as a PNG beside it.")
     ] = None,
+    language: Annotated[str, typer.Option(help="en or zh; without it, that of SFTKIT_LANG.")] = "",
     runs_dir: RunsDir = Path("runs"),
 ) -> None:
     """All that a run is and was: settings, data, versions, curve, answers, and a cell that launches it anew."""
     from sftkit.report.run_card import RunCard
     from sftkit.runs import load_run
+    from sftkit.widgets import labels
 
-    shown = RunCard(load_run(run if (Path(run) / "run.json").is_file() else _one(runs_dir, run)))
+    labels.set_language(language or labels.language())  # which refuses what there is not
+    folder = run if (Path(run) / "run.json").is_file() else _one(runs_dir, run)
+    shown = RunCard(load_run(folder), labels.language())
     for path in [*([shown.to_html(html)] if html else []), *([shown.to_markdown(md)] if md else [])]:
         console.print(f"card  {path}", soft_wrap=True)
     if not (html or md):
@@ -219,7 +223,11 @@ def doctor(
         bool, typer.Option("--dry-run", help="Then compute three steps and say what the run will need.")
     ] = False,
 ) -> None:
-    """What preflight finds wrong, doubtful or worth knowing about settings given as flags; nothing is launched."""
+    """What preflight says of settings given as flags, nothing is launched; without any: what this machine can do."""
+    if not context.args and not dry_run:
+        from sftkit.runs.machine import machine
+
+        return console.print(str(machine()), soft_wrap=True)
     from sftkit.demo import show_findings
     from sftkit.runs import preflight
 

@@ -15,6 +15,7 @@ from sftkit.complaints import _WORDS
 from sftkit.config import SFTConfig
 from sftkit.data.hub import refused
 from sftkit.errors import ConfigError, DataError, Fault
+from sftkit.report import curves
 from sftkit.runs import preflight, signatures
 from sftkit.runs.folder import STATES
 from sftkit.runs.model_card import ABSENT, COUNTS
@@ -27,7 +28,7 @@ CAUSES = (*signatures.WORDS, *signatures.ENDS)
 NAMED = {
     *_WORDS.values(), *"weights gradients optimizer activations logits buffers libraries model".split(), "data set",
     *(as_it_is(field.description).template for field in SFTConfig.model_fields.values()), signatures.UNKNOWN,
-    ABSENT, *COUNTS.values(), *STATES, *"train eval tokenizer Prompt Reference".split(), "(empty answer)",
+    ABSENT, *curves.WORDS.values(), *COUNTS.values(), *STATES, *"train eval tokenizer Prompt Reference".split(), "(empty answer)",
     *(words for cause in CAUSES for words in (cause.title, cause.explanation)),
 }  # fmt: skip
 

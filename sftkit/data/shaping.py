@@ -81,7 +81,8 @@ def find_columns(
     for setting, name in (("input_key", prompt), ("output_key", answer)):
         if name is not None and name not in known:
             words = say("no column {name!r} ({setting}). Columns: {columns}.", name=name, setting=setting, columns=", ".join(known))  # fmt: skip
-            raise DataError(listed(filter(None, (words, nearest(name, known))), " "), file=file)
+            others = [column for column in known if column not in (prompt, answer)]  # the other one is taken
+            raise DataError(listed(filter(None, (words, nearest(name, others))), " "), file=file)
 
     def there(name: str | None) -> str | None:
         return name if name in known and name not in (prompt, answer) else None

@@ -63,7 +63,7 @@ def sections(run: Any, scrub: Scrub, lang: str = "en") -> list[Section]:
         lambda: _failure(run),
         lambda: _data(run, record),
         lambda: _settings(run.config),
-        lambda: _curve(run, metrics),
+        lambda: _curve(run, metrics, lang),
         lambda: _tasks(metrics),
         lambda: _samples(run),
         lambda: _times(record, status, metrics),
@@ -150,11 +150,11 @@ def _settings(config: SFTConfig) -> Section:
     return Section(say("Settings"), "", [Table(columns, rows[True]), rest])
 
 
-def _curve(run: Any, metrics: pd.DataFrame) -> Section | None:
+def _curve(run: Any, metrics: pd.DataFrame, lang: str) -> Section | None:
     losses = metrics[["step", "loss"]].dropna()
     if losses.empty:
         return None
-    from sftkit.report.curves import png_bytes
+    from sftkit.report.curves import WORDS, png_bytes
 
     evals = metrics[["step", "eval_loss"]].dropna()
     x, y = losses["step"], losses["loss"]
@@ -163,7 +163,8 @@ def _curve(run: Any, metrics: pd.DataFrame) -> Section | None:
         ends = {"first": evals["eval_loss"].iloc[0], "last": evals["eval_loss"].iloc[-1]}
         alt = listed([alt, say("Eval loss from {first:.3f} to {last:.3f}.", **ends)], " ")
     about = say("Mean over the trained tokens of each step, nats a token.")
-    return Section(say("Loss"), about, picture=png_bytes(run, dpi=110), alt=alt)
+    words = {name: in_language(as_it_is(word), lang) for name, word in WORDS.items()}
+    return Section(say("Loss"), about, picture=png_bytes(run, dpi=110, words=words), alt=alt)
 
 
 def _tasks(metrics: pd.DataFrame) -> Section | None:

@@ -16,6 +16,7 @@ from markdown_it import MarkdownIt
 
 import sftkit as sk
 from sftkit.errors import RunError
+from sftkit.report import curves
 from sftkit.report.run_card import RunCard, fenced, plain
 from tests.conftest import write_rows
 
@@ -230,6 +231,10 @@ def test_the_command(tmp_path):
     assert "](card-loss.png)" in (tmp_path / "card.md").read_text(encoding="utf-8")
     said = subprocess.run([*call[:4], str(run.folder)], cwd="/", capture_output=True, text=True, timeout=120)
     assert said.stdout.startswith("# Run run-1")
+    chinese = [*call[:4], str(run.folder), "--language"]
+    told = [subprocess.run([*chinese, lang], cwd="/", capture_output=True, text=True, timeout=120) for lang in ("zh", "fr")]  # fmt: skip
+    assert told[0].stdout.startswith("# 运行 run-1")
+    assert told[1].returncode == 1 and "en, zh" in told[1].stderr and not told[1].stdout
     missing = subprocess.run(
         [*call[:4], "nothing"], cwd=tmp_path, capture_output=True, text=True, timeout=120
     )
@@ -319,3 +324,13 @@ def test_in_chinese(tmp_path):
         assert words in text
     about = [section.about for section in card.sections if section.about]
     assert not [words for words in about if not re.search("[一-鿿]", words)]
+
+
+def test_its_curve_is_in_chinese_where_a_font_has_the_signs(tmp_path, monkeypatch):
+    run, drawn = write_run(tmp_path / "run-1"), []
+    monkeypatch.setattr(curves, "_axes", lambda plot, x, y, *_: drawn.append((x, y)))
+    for fonts in (("SimHei",), ()):
+        monkeypatch.setattr(curves, "_chinese_fonts", lambda fonts=fonts: fonts)
+        RunCard(run, "zh")
+    RunCard(run, "en")
+    assert drawn == [("步", "损失"), ("step", "loss"), ("step", "loss")]

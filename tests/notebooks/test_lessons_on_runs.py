@@ -1,0 +1,72 @@
+"""Lessons 08 and 09: the settings of the 8B run stay whole on every way, and five runs really break and are mended."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+
+import pytest
+from nbformat import NotebookNode
+
+from sftkit.runs import Run, load_run
+
+_spec = spec_from_file_location("execute_lessons", Path(__file__).with_name("execute.py"))
+lessons = module_from_spec(_spec)
+_spec.loader.exec_module(lessons)
+
+
+@pytest.fixture
+def taught(tmp_path, monkeypatch) -> Iterator[Callable[[str], tuple[str, list[Run]]]]:
+    """`taught(name)`: what the lesson's cells print, and the runs it has made, the oldest first."""
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
+    folder = lessons.copy_lessons(tmp_path / "project", {})
+
+    def found() -> list[Run]:
+        return [load_run(path.parent) for path in sorted(folder.glob("runs/**/run.json"))]
+
+    def learn(name: str) -> tuple[str, list[Run]]:
+        done = lessons.clean(lessons.execute(folder / "notebooks" / f"{name}.ipynb"), folder)
+        assert str(tmp_path) not in str(done)
+        return "\n".join(shown(cell) for cell in done.cells), found()
+
+    yield learn
+    for run in found():
+        run.kill()
+
+
+def shown(cell: NotebookNode) -> str:
+    """What a cell shows as text, and [png] for each picture."""
+    texts = []
+    for output in cell.get("outputs", []):
+        data = output.get("data", {})
+        texts += [output.get("text", ""), data.get("text/plain", ""), "[png]" * ("image/png" in data)]
+    return "\n".join(texts)
+
+
+@pytest.mark.timeout(400)
+def test_lesson_08_from_the_command_to_a_run(taught):
+    told, runs = taught("08_your_own_8b_run")
+    assert "150 GiB before the first row is read" in told
+    assert "8 x 80 GiB: fits as it is" in told and "1 x 80 GiB: {'adam_offload': True}" in told
+    assert "256 is no multiple of micro_train_batch_size 2 x 6 processes" in told
+    assert "the hostfile has 16 slots" in told and "16 processes, 8 micro-batches" in told
+    assert told.count("[png]") == 3  # what fits where, twice, and the curves
+    assert [(run.status.state, run.config.processes) for run in runs] == [("finished", 2), ("finished", 1)]
+    two, one = (run.metrics()["loss"].tolist() for run in runs)
+    assert len(two) == 20 and two == pytest.approx(one, abs=1e-4)
+
+
+@pytest.mark.timeout(400)
+def test_lesson_09_breaks_and_mends_five_runs(taught):
+    told, runs = taught("09_when_it_fails")
+    lost = [run for run in runs if run.status.state == "failed"]
+    assert [run.diagnosis.cause for run in lost] == ["missing_column", "nan", "target_modules"]
+    mended = [run for run in runs if run.status.state == "finished"]
+    assert len(mended) == 5 and len(runs) == 8
+    assert all(run.metrics()["step"].tolist() == list(range(1, 41)) for run in mended)
+    assert "rank 0 was ended by SIGKILL" in told and "The model's weights are damaged" in told
+    assert "A column is missing in the data | stop: input_key" in told
+    assert "LoRA found no layer of that name |" in told and "[png]" in told
+    sick, well = lost[1].metrics()["loss"], mended[1].metrics()["loss"]
+    assert sick.max() > 2 * sick.iloc[0] and well.iloc[-1] < well.iloc[0]
