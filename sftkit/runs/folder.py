@@ -14,6 +14,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from sftkit.runs.classroom import runs_folder
+
 RUN, STATUS, METRICS, LOG, STOP = "run.json", "status.json", "metrics.jsonl", "train.log", "stop"
 CHECKPOINTS, MODEL = "checkpoints", "model"
 DRY_RUN = "dry_run.json"  # what a dry run has found out
@@ -160,7 +162,9 @@ def sweep(folder: Path) -> None:
 
 
 def run_folders(runs_dir: Path) -> list[Path]:
-    """The run folders under `runs_dir`; what `Run.delete` has moved away has a name with a dot in front."""
+    """The run folders under `runs_dir` (`classroom.runs_folder`); what `Run.delete` has moved away has a name with a dot in
+    front."""
+    runs_dir = runs_folder(runs_dir)
     try:
         with os.scandir(runs_dir) as entries:
             names = [entry.name for entry in entries if not entry.name.startswith(".")]

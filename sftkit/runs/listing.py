@@ -13,7 +13,6 @@ import pandas as pd
 from sftkit.errors import RunError
 from sftkit.runs import folder as disk
 from sftkit.runs import signatures, standing
-from sftkit.runs.classroom import runs_folder
 from sftkit.runs.run import Run
 
 COLUMNS = (
@@ -34,7 +33,7 @@ def list_runs(runs_dir: str | Path = "runs") -> pd.DataFrame:
     state), why (of a failed run: what it failed of, in short).
     """
     rows = []
-    for folder in disk.run_folders(runs_folder(runs_dir)):
+    for folder in disk.run_folders(Path(runs_dir)):
         with suppress(RunError, OSError):  # deleted since
             rows.append(row_of(Run(folder)))
     table = pd.DataFrame(rows, columns=list(COLUMNS))

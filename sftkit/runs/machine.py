@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from sftkit.runs import cards, facts, hardware
+from sftkit.runs.classroom import runs_folder
 from sftkit.runs.findings import Finding
 from sftkit.runs.folder import size_words
 from sftkit.runs.look import existing
@@ -162,7 +163,7 @@ def machine(runs_dir: str | Path = "runs") -> Machine:
 
     `runs_dir`: where the free disk is looked at. Nothing heavy is loaded; with GPUs it takes a second or two.
     """
-    told, folder = facts.of_machine(), Path(runs_dir)
+    told, folder = facts.of_machine(), runs_folder(runs_dir)
     used, total = hardware.memory()
     there = tuple(hardware.gpus())
     visible = hardware.visible_ids()

@@ -2,11 +2,13 @@
 
 overview = Overview("runs")
 overview.read()         # [{"id": …, "state": …, "loss": …, "size": None, …}, …]; once a second, if you like
+Overviews("class/*/runs").read()      # of many people: ids are "ana/runs/<id>", by the path below "class"
 """
 
 from __future__ import annotations
 
 import math
+import os
 import time
 from contextlib import suppress
 from datetime import datetime
@@ -16,6 +18,7 @@ from typing import Any
 
 from sftkit.errors import RunError
 from sftkit.runs import folder as disk
+from sftkit.runs.classroom import runs_folder
 from sftkit.runs.listing import row_of
 from sftkit.runs.run import Run
 from sftkit.runs.times import time_spent
@@ -28,7 +31,7 @@ class Overview:
     """The runs under `runs_dir`. `read` may be called in any thread."""
 
     def __init__(self, runs_dir: str | Path):
-        self.runs_dir, self._reading = Path(runs_dir), Lock()
+        self.runs_dir, self._reading = runs_folder(runs_dir), Lock()
         self._known: dict[str, tuple[Any, dict[str, Any]]] = {}  # name -> what its files looked like, its row
         self._sizes: dict[str, tuple[Any, int, float]] = {}  # name -> as above, bytes, when measured
 
@@ -65,6 +68,26 @@ class Overview:
 
     def _measured_at(self, name: str) -> float:
         return self._sizes[name][2] if name in self._sizes else 0.0
+
+
+class Overviews:
+    """The runs under all folders that `pattern` (with `*`) names; those that come later too. As Overview, but for ids."""
+
+    def __init__(self, pattern: str | Path):
+        parts = Path(pattern).absolute().parts
+        first = next(number for number, part in enumerate(parts) if "*" in part)
+        self.root, self._below = Path(*parts[:first]), str(Path(*parts[first:]))
+        self._each: dict[Path, Overview] = {}
+
+    def read(self) -> list[dict[str, Any]]:
+        """The rows of all of them; a folder that is closed to us has none."""
+        found = sorted(path for path in self.root.glob(self._below) if os.path.isdir(path))
+        self._each = {path: self._each.get(path) or Overview(path) for path in found}
+        return [
+            row | {"id": str((path / row["id"]).relative_to(self.root))}
+            for path, overview in self._each.items()
+            for row in overview.read()
+        ]
 
 
 def _marks(folder: Path) -> tuple:

@@ -15,8 +15,11 @@ import json
 import os
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
+
+import psutil
 
 from sftkit.runs import classroom, hardware, queue_room, queue_turn
 from sftkit.runs.queue_turn import CPU, Machine, Place
@@ -130,7 +133,11 @@ def _line(folder: Path, *, clean: bool = False) -> list[Place]:
 
 
 def _machine() -> Machine:
-    return Machine(hardware.cpu_cores(), hardware.memory()[1])
+    """What all in the line share: not what a limit around one person's processes leaves to them."""
+    memory = psutil.virtual_memory().total
+    with suppress(OSError, ValueError):  # the container that all of us may be in
+        memory = min(memory, int((hardware.CGROUPS / "memory.max").read_text()))
+    return Machine(hardware.cpu_cores(), memory)
 
 
 def _cpus() -> list[int]:

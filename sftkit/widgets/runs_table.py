@@ -18,7 +18,7 @@ from ipywidgets import Button, HBox, VBox
 
 from sftkit.errors import RunError
 from sftkit.runs import Run
-from sftkit.runs.overview import Overview
+from sftkit.runs.overview import Overview, Overviews
 from sftkit.widgets import why
 from sftkit.widgets.background import Poll, in_background
 from sftkit.widgets.errors import ErrorRoom, shown
@@ -67,19 +67,26 @@ class RunsGrid(Pace):
 class RunsTable(VBox):
     """A live table of the runs under `runs_dir`. `lang`: "en" or "zh".
 
+    With a `*` in it `runs_dir` names the folders of many people, such as "/srv/class/runs/*": then the table only looks,
+    for a teacher, say; an id is the path of a run below the first `*`.
+
     `.selected` are the ids of the selected runs, `.frame` is the table as a DataFrame. `.monitor`, `.compare`,
     `.duplicate`, `.stop`, `.resume` and `.delete` do what the buttons do; `delete` does not ask. What they open stands
     below the table, in `.below`.
     """
 
     def __init__(self, runs_dir: str | Path = "runs", *, lang: str | None = None):
-        self.runs_dir, self._lang, self.errors = Path(runs_dir), lang, ErrorRoom(lang)
-        self._overview, self._rows = Overview(self.runs_dir), {}
+        self.only_looks = "*" in str(runs_dir)
+        self._overview: Any = Overviews(runs_dir) if self.only_looks else Overview(runs_dir)
+        self.runs_dir = self._overview.root if self.only_looks else self._overview.runs_dir
+        self._lang, self.errors, self._rows = lang, ErrorRoom(lang), {}
         self.grid = RunsGrid(self._act, lang)
         self.below: Any = None
         self._place = VBox()
         super().__init__([Style(), RunStyle(), self.grid, self.errors, self._place])
         self.add_class("sft-runs")
+        if self.only_looks:
+            self.add_class("sft-only-looks")
         self._poll = Poll(self._look, self._show, self.errors.show, SECONDS)
         self._poll.start()
 
@@ -113,6 +120,8 @@ class RunsTable(VBox):
 
     @shown
     def _act(self, act: str, ids: list[str]) -> None:
+        if self.only_looks and act not in ("compare", "open"):
+            raise RunError(label("runs.only_looks", self._lang))
         many = {"compare": self.compare, "stop": self.stop, "resume": self.resume, "delete": self.delete}
         one = {"open": self.monitor, "duplicate": self.duplicate}
         if act == "new":
@@ -184,7 +193,8 @@ class RunsTable(VBox):
         in_background(self._read, self._show, self.errors.show)
 
     def _run(self, name: str) -> Run:
-        if Path(name).name != name or name in ("", ".", ".."):  # a page may say anything
+        ours = Path(name).name == name and name not in ("", ".", "..")
+        if not (name in self._rows if self.only_looks else ours):  # a page may say anything
             raise RunError(f"{name!r} is no run of {self.runs_dir}.")
         return Run(self.runs_dir / name)
 

@@ -9,7 +9,7 @@ import pytest
 
 from sftkit.runs import folder as disk
 from sftkit.runs import overview as module
-from sftkit.runs.overview import Overview
+from sftkit.runs.overview import Overview, Overviews
 
 
 def write_run(runs, name, state="finished", losses=(2.0, 1.0), **more):
@@ -73,3 +73,16 @@ def test_a_failure_says_why_in_short(tmp_path, reason):
     disk.write_status(folder, "failed", reason)
     row = by_id(Overview(tmp_path))["a"]
     assert row["reason"] == reason and len(row["why"]) <= 80
+
+
+def test_the_runs_of_many_people_in_one_table(tmp_path):
+    """Folders that come later are seen too; one that is closed, or no folder, hides no other."""
+    for person in ("ana", "ben"):
+        write_run(tmp_path / person / "runs", "first")
+    (tmp_path / "notes.txt").touch()
+    seen = Overviews(tmp_path / "*" / "runs")
+    assert sorted(row["id"] for row in seen.read()) == ["ana/runs/first", "ben/runs/first"]
+    write_run(tmp_path / "eve" / "runs", "late")
+    assert len(seen.read()) == 3 and all(
+        (seen.root / row["id"] / "run.json").is_file() for row in seen.read()
+    )

@@ -201,3 +201,23 @@ def test_every_word_of_the_page_is_there_in_both_languages():
     }
     assert built <= set(labels())
     assert {key for key in labels() if key.startswith("runs.")} <= used | built
+
+
+def test_a_table_of_many_people_only_looks(tmp_path, monkeypatch):
+    for person in ("ana", "ben"):
+        write_run(tmp_path / person, "first", "failed")
+    table = RunsTable(tmp_path / "*", lang="en")
+    page = Page(table, monkeypatch)
+    page.open()
+    assert sorted(table.frame["id"]) == ["ana/first", "ben/first"]
+    for act in ("stop", "resume", "delete", "duplicate", "new"):
+        page.say(kind="act", act=act, ids=["ana/first"])
+        assert "is for looking" in table.errors.messages[0] and table.below is None
+        table.errors.clear()
+    for name in ("../ana/first", "ana", "/etc"):
+        page.say(kind="act", act="open", ids=[name])
+        assert "is no run of" in table.errors.messages[0]
+        table.errors.clear()
+    page.say(kind="act", act="open", ids=["ana/first"])
+    assert table.below.run.folder == tmp_path / "ana" / "first"
+    table.close()
