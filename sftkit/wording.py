@@ -54,6 +54,11 @@ def listed(parts: Iterable[Any], separator: str = ", ") -> Said:
     return Said(separator.join(f"{{{name}}}" for name in values), values)
 
 
+def shown_address(url: str) -> str:
+    """A URL as it may be shown and stored: without the name and password that stand before its @."""
+    return re.sub(r"(?<=//)[^/@\s]*@", "", url)
+
+
 def said_of(error: Exception | str) -> str:
     """An error's words, as they were said."""
     words = error.args[0] if isinstance(error, Exception) and error.args else error

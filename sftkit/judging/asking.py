@@ -21,6 +21,7 @@ from sftkit.judging.money import Price
 from sftkit.judging.pacing import Pace
 from sftkit.judging.plan import Call
 from sftkit.ratings.rating import Rating
+from sftkit.wording import shown_address
 
 if TYPE_CHECKING:
     from sftkit.ratings.store import RatingStore
@@ -144,7 +145,7 @@ class Asking:
         self._refused += not answered
         self._account(rating)
         if not answered and not self._answered and self._refused >= GIVE_UP:
-            where = self.endpoint.base_url or "OpenAI"
+            where = shown_address(self.endpoint.base_url or "OpenAI")
             told = f"{self._refused} calls to {where} failed and none was answered. The last: {rating.reason}"
             self._fail(JudgeError(told))
         stored = asyncio.get_running_loop().create_future()
@@ -168,7 +169,7 @@ class Asking:
             finally:
                 self.pace.release(refused, wait)
             if failure.fatal:
-                where = self.endpoint.base_url or "OpenAI"
+                where = shown_address(self.endpoint.base_url or "OpenAI")
                 self._fail(JudgeError(f"the judge {self.endpoint.model} at {where}: {failure}"))
             if failure.reason not in TRY_AGAIN or attempt == self.max_retries:
                 break

@@ -24,6 +24,7 @@ from sftkit.judging.probability import probabilities
 from sftkit.judging.protocol import Protocol
 from sftkit.judging.verdict import Unscorable, read_questions, read_verdict
 from sftkit.ratings.rating import Rating
+from sftkit.wording import shown_address
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -96,7 +97,7 @@ class Judge:
         return price_of(self.model, self.prices)
 
     def __repr__(self) -> str:
-        return f"Judge({self.model!r}, base_url={self.base_url!r}, api_key_env={self.api_key_env!r}, {self.protocol.name})"
+        return f"Judge({self.model!r}, base_url={self.base_url and shown_address(self.base_url)!r}, api_key_env={self.api_key_env!r}, {self.protocol.name})"
 
     def estimate(
         self, answers: Generations, store: RatingStore | None = None, limit: int | None = None

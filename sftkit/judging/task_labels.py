@@ -64,7 +64,7 @@ class TaskLabels:
 
     model: str
     tasks: Sequence[str]
-    base_url: str | None = None
+    base_url: str | None = field(default=None, repr=False)  # it may hold a password
     api_key_env: str = "OPENAI_API_KEY"
     max_concurrency: int = 8
     timeout: float = 60.0

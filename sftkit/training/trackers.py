@@ -23,6 +23,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from sftkit.errors import RunError
+from sftkit.wording import shown_address
 
 CLOSE_LIMIT = 20.0  # seconds that the end of a run waits for its trackers, all together
 PROJECT = "sftkit"  # the project or experiment, unless the environment names another
@@ -84,7 +85,7 @@ class _Thread(threading.Thread):
         try:
             self._send()
         except Exception as error:
-            words = _without_password(f"{type(error).__name__}: {error}")
+            words = shown_address(f"{type(error).__name__}: {error}")
             self.say(f"{self.name} gets no more metrics, the run goes on: {words[:300]}")
 
     def _send(self) -> None:
@@ -125,6 +126,7 @@ class Wandb:
     """Weights & Biases: online with a key (WANDB_API_KEY, or `wandb login`), else files in wandb/ for `wandb sync`."""
 
     def __init__(self, settings: dict[str, Any], folder: Path, step: int):
+        os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # its own crashes, to its makers
         import wandb
 
         quiet = wandb.Settings(
@@ -169,6 +171,7 @@ class MLflow:
 
     def __init__(self, settings: dict[str, Any], folder: Path, step: int):
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")  # seven with growing pauses, else
+        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # it reports how it is used to its makers
         os.environ.setdefault(
             "MLFLOW_ALLOW_FILE_STORE", "true"
         )  # its other local store needs the whole of mlflow
@@ -185,7 +188,7 @@ class MLflow:
             kept.write_text(self.run, encoding="utf-8")
             for name, value in settings.items():
                 self.client.log_param(self.run, name, str(value)[:500])
-        self.where = f"run {self.run} in {_without_password(place)}"
+        self.where = f"run {self.run} in {shown_address(place)}"
 
     def _create(self, name: str) -> str:
         wished = os.environ.get("MLFLOW_EXPERIMENT_NAME", PROJECT)
@@ -203,10 +206,6 @@ class MLflow:
     def close(self, state: str) -> None:
         ends = {"finished": "FINISHED", "stopped": "KILLED", "failed": "FAILED"}
         self.client.set_terminated(self.run, ends[state])
-
-
-def _without_password(url: str) -> str:
-    return re.sub(r"//[^/@]*@", "//", url)
 
 
 _KINDS = {"tensorboard": TensorBoard, "wandb": Wandb, "mlflow": MLflow}

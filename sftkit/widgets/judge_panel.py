@@ -109,7 +109,12 @@ class JudgePanel(VBox):
         model = Combobox(
             value=given.model, options=MODELS, ensure_option=False, continuous_update=False, description=self._("judge.model")
         )  # fmt: skip
-        texts = {"base_url": given.base_url, "key_env": given.api_key_env, "limit": None, "spend": None}
+        url = given.base_url
+        if url == os.environ.get(
+            "OPENAI_BASE_URL"
+        ):  # it may hold a password, and a field may be kept with the notebook
+            url = None
+        texts = {"base_url": url, "key_env": given.api_key_env, "limit": None, "spend": None}
         texts |= {
             "at_once": given.max_concurrency,
             "rpm": given.requests_per_minute,

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -28,7 +28,7 @@ class Embedder:
     """The embedding model `model` at `base_url` (None: OpenAI's). batch: texts a call."""
 
     model: str
-    base_url: str | None = None
+    base_url: str | None = field(default=None, repr=False)  # it may hold a password
     api_key_env: str = "OPENAI_API_KEY"
     batch: int = 64
     timeout: float = 60.0
