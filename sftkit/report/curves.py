@@ -259,6 +259,7 @@ def _axes(plot: Any, x: str, y: str, log: bool, span: tuple[float | None, float 
     plot.set_xlabel(x, color=GREY)
     plot.set_ylabel(y, color=GREY)
     plot.set_xlim(*span)
+    plot.locator_params(axis="x", integer=True)  # steps are whole
     if log:
         from matplotlib.ticker import LogFormatter
 

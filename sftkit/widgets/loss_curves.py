@@ -9,6 +9,7 @@ leaves a picture in the notebook by itself, beside the living view.
 
 from __future__ import annotations
 
+import asyncio
 import io
 import time
 from base64 import b64encode
@@ -24,7 +25,7 @@ from ipywidgets import VBox
 
 from sftkit.errors import RunError
 from sftkit.report import curves
-from sftkit.report.lines import SMOOTHING, RunLines, points_each
+from sftkit.report.lines import SMOOTHING, RunLines, View, points_each
 from sftkit.runs import Run, load_run
 from sftkit.runs.points_reader import Reader
 from sftkit.widgets.background import Poll, in_background
@@ -101,6 +102,29 @@ class LossCurves(VBox):
         differ = [n for n in names if any(one.get(n) != settings[0].get(n) for one in settings)]
         rows = [[one.get(name) for name in differ] for one in settings]
         return pd.DataFrame(rows, index=[lines.name for lines in self._lines], columns=differ, dtype=object)
+
+    @property
+    def last(self) -> pd.DataFrame:
+        """Where each run stands, a row a run: state, step, loss and eval_loss (the last ones, NaN: none yet)."""
+        self._read_all()
+        rows = []
+        for lines in self._lines:
+            with self._turn:
+                row = lines.row_at("step", float("inf"))
+                found = {} if row is None else lines.values(row, View())
+            losses = {name: found.get(name, float("nan")) for name in ("loss", "eval_loss")}
+            rows.append({"state": lines.run.status.state, "step": lines.run.status.step, **losses})
+        return pd.DataFrame(rows, index=[lines.name for lines in self._lines])
+
+    async def finished(self) -> pd.DataFrame:
+        """Wait until every run is over, then `freeze`; returns `last`. The kernel stays free, so the curves move on.
+
+        await curves.finished()         # in a cell of its own
+        """
+        for run in self._runs:
+            await asyncio.to_thread(run.wait)
+        self.freeze()
+        return self.last
 
     # reading, in a thread
 

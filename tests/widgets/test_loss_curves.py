@@ -398,3 +398,28 @@ def test_runs_under_other_names_and_a_picture_when_they_are_over(run, monkeypatc
         == "LossCurves(rate 1e-3: finished, step 1, the same: finished, step 1)"
     )
     assert shown[1]["image/png"].startswith("iVBOR") and len(shown[1]["image/png"]) < 30_000
+
+
+def test_waiting_for_the_end_leaves_the_loop_free_and_a_picture(run, monkeypatch):
+    log(run, 1, 20)
+    shown = []
+
+    class Handle:
+        update = staticmethod(lambda bundle, **_: shown.append(bundle))
+
+    monkeypatch.setattr(loss_curves, "display", lambda *_, **__: Handle())
+    widget = LossCurves({"a": run})
+    widget._ipython_display_()
+    assert widget.last.loc["a"].to_dict() == {"state": "running", "step": 1, "loss": 0.05, "eval_loss": 0.06}
+
+    async def wait_and_end():
+        waiting = asyncio.create_task(widget.finished())
+        await asyncio.sleep(0.3)
+        assert not waiting.done() and not shown
+        log(run, 21, 25)
+        state(run, "finished")
+        return await waiting
+
+    last = asyncio.run(wait_and_end())
+    assert last.loc["a", "state"] == "finished" and last.loc["a", "loss"] == 0.04
+    assert "image/png" in shown[0]
