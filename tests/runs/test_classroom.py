@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import time
 from pathlib import Path
 
@@ -316,11 +317,48 @@ def test_anothers_run_can_be_looked_at_where_it_is_open_and_not_touched(room, fa
 
 @people
 def test_a_run_lives_also_where_the_system_hides_the_processes_of_others(room, fake_worker, monkeypatch):
-    monkeypatch.setenv("FAKE_STEPS", "100")
+    monkeypatch.setenv("FAKE_STEPS", "2000")
     room.home(0).chmod(0o755)
     (folder,) = room.said(room.start(0, LAUNCH, str(room.shared), umask=0o022)).split()
     look = "import sys, sftkit as sk; from sftkit.runs import process; run = sk.load_run(sys.argv[1]); process.is_alive = lambda kept: False; print(run.status.state)"  # fmt: skip
     assert room.said(room.start(1, look, folder)).strip() in ("starting", "running")
-    run = json.loads(Path(folder, "run.json").read_text())
-    wait_for(lambda: not process.is_alive(run), 30)
-    assert room.said(room.start(1, look, folder)).strip() == "finished"
+    os.killpg(json.loads(Path(folder, "run.json").read_text())["pid"], signal.SIGKILL)
+    assert room.said(room.start(1, look, folder)).strip() == "failed"
+
+
+CLOSED = """
+import sys, json, sftkit as sk
+shared = sys.argv[1]
+good = {"pretrain": f"{shared}/tiny-base", "dataset": f"{shared}/train.jsonl", "max_samples": 16, "train_batch_size": 8}
+told = {}
+for name, change in json.loads(sys.argv[2]).items():
+    found = sk.preflight(sk.SFTConfig(**{**good, **{field: f"{shared}/{path}" for field, path in change.items()}}))
+    told[name] = [(one.level, one.field, one.message) for one in found if one.level != "inform"]
+for name, what in (("read", lambda: sk.profile(f"{shared}/shut/rows.jsonl")), ("run", lambda: sk.load_run(f"{shared}/shut/a-run"))):
+    try:
+        what()
+    except sk.SftkitError as error:
+        told[name] = str(error)
+told["listed"] = len(sk.list_runs(shared))
+print(json.dumps(told))
+"""
+
+
+@people
+def test_what_is_closed_is_told_once_and_in_words(room):
+    """Not once for every check that stumbles over it, and not as a traceback."""
+    shut = room.shared / "shut"
+    shutil.copytree(room.shared / "tiny-base", shut / "model")
+    shutil.copy(room.shared / "train.jsonl", shut / "rows.jsonl")
+    (shut / "run.json").write_text("{}")
+    (room.shared / "run").mkdir()
+    shutil.copytree(room.shared / "tiny-base", room.shared / "half")
+    (room.shared / "half" / "model.safetensors").chmod(0o600)
+    shut.chmod(0o700)
+    asked = {"data": {"dataset": "shut/rows.jsonl"}, "half a model": {"pretrain": "half"}, "save": {"save_path": "mine"}}  # fmt: skip
+    told = json.loads(room.said(room.start(0, CLOSED, str(room.shared), json.dumps(asked))))
+    for name, field in (("data", "dataset"), ("half a model", "pretrain"), ("save", "save_path")):
+        assert [one[:2] for one in told[name]] == [["stop", field]], told[name]
+    assert "is closed to you" in told["data"][0][2] and "is closed to you" in told["half a model"][0][2]
+    assert "is closed to you" in told["read"] and "is closed to you" in told["run"]
+    assert told["listed"] == 0
