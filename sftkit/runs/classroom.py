@@ -91,12 +91,12 @@ def teach(
     if _for_all is None:
         _for_all = caps()
     given = {"cores": cores, "memory_gb": memory_gb, "runs": runs}
-    wished = _caps({name: value for name, value in given.items() if value is not None}, given)
+    wished = _caps({name: value for name, value in given.items() if value is not None})
     found = _for_all.within(wished if on else Caps())
     os.environ[TEACH] = "1" if on else "0"
     for name, variable in VARIABLES.items():
         if name in found.known:
-            os.environ[variable] = f"{found.known[name]:g}"
+            os.environ[variable] = str(found.known[name])
         else:
             os.environ.pop(variable, None)
     return Classroom(on, found, runs_folder("runs").absolute())
@@ -121,10 +121,10 @@ def sound_caps() -> Caps:
         return Caps()
 
 
-def _caps(given: Mapping[str, Any], called: Mapping[str, Any]) -> Caps:
+def _caps(given: Mapping[str, Any], called: Mapping[str, str] = {}) -> Caps:
+    """Caps from what was given; `called`: what each is called where it was given."""
     found, faults = {}, []
     for name, value in given.items():
-        field = called[name] if isinstance(called[name], str) and called is VARIABLES else name
         try:
             number = float(value)
             if isinstance(value, bool) or not 0 < number < math.inf or (name != "memory_gb" and number % 1):
@@ -132,7 +132,7 @@ def _caps(given: Mapping[str, Any], called: Mapping[str, Any]) -> Caps:
             found[name] = number if name == "memory_gb" else int(number)
         except (TypeError, ValueError):
             usual = say("Give a number of GiB, such as 2.") if name == "memory_gb" else say("Give a whole number from 1 up.")  # fmt: skip
-            faults.append(Fault(field, say("{value!r} is no cap.", value=value), usual))
+            faults.append(Fault(called.get(name, name), say("{value!r} is no cap.", value=value), usual))
     if faults:
         raise ConfigError(faults)
     return Caps(**found)

@@ -6,6 +6,8 @@ import json
 import os
 import shutil
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -148,6 +150,15 @@ def test_a_capped_run_keeps_to_its_cores_and_may_not_ask_for_more_memory(fake_la
     run.kill()
 
 
+def test_answers_and_scores_keep_within_the_caps_too(monkeypatch):
+    monkeypatch.setattr(shutil, "which", lambda name: None)  # no cards here
+    assert limits.for_child() is None
+    teach(cores=1, memory_gb=1)
+    code = "import os, resource; print(len(os.sched_getaffinity(0)), resource.getrlimit(resource.RLIMIT_DATA)[0])"
+    said = subprocess.run([sys.executable, "-c", code], preexec_fn=limits.for_child(), capture_output=True, text=True, check=True)  # fmt: skip
+    assert said.stdout.split() == ["1", str(2**30 + limits.ROOM)]
+
+
 HUNGRY = "import numpy; held = numpy.ones(2**29)  # 4 GiB at once"
 
 
@@ -156,7 +167,7 @@ def test_a_run_over_its_memory_is_ended_and_told_so(fake_launch, tmp_path, monke
     teach(memory_gb=0.25)
     if how == "at once":
         (tmp_path / "hungry.py").write_text(HUNGRY)
-        monkeypatch.setenv("SFTKIT_WORKER", f"{os.sys.executable} {tmp_path / 'hungry.py'}")
+        monkeypatch.setenv("SFTKIT_WORKER", f"{sys.executable} {tmp_path / 'hungry.py'}")
     monkeypatch.setattr("sftkit.runs.launcher.preflight", lambda *_: [])  # it would say so beforehand
     run = fake_launch(num_processes=2 if how == "in two processes" else None, fault="eat", steps=2000)
     assert run.wait(30).state == "failed"
