@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -238,6 +240,30 @@ def test_what_others_put_into_the_line_is_read_with_care(tmp_path):
     assert ticket.try_to_start() == "" and [place.run for place in queue.holders(["CPU"])] == ["mine"]
     assert not (line / "00000004").exists()
     ticket.leave()
+
+
+# the page for teachers
+
+
+def test_the_page_for_teachers_names_what_there_is(monkeypatch):
+    page = (ROOT / "docs" / "classroom.md").read_text(encoding="utf-8")
+    source = "".join(file.read_text(encoding="utf-8") for file in (ROOT / "sftkit").rglob("*.py"))
+    named = set(re.findall(r"SFTKIT_[A-Z_]+", page))
+    assert named >= {classroom.TEACH, classroom.RUNS_DIR, queue_room.PLACE_VARIABLE, *classroom.VARIABLES.values()}  # fmt: skip
+    assert all(f'"{name}"' in source for name in named), named
+    blocks = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    assert len(blocks) == 3
+    (config,) = [compile(block, "page", "exec") for block in blocks if "c.Spawner" in block]
+    hub = SimpleNamespace(Spawner=SimpleNamespace())
+    exec(config, {"c": hub})
+    for name, value in hub.Spawner.environment.items():
+        monkeypatch.setenv(name, value)
+    assert classroom.caps() == Caps(1, 2.0, 1) and classroom.teaching()
+    assert runs_folder("runs") == Path("/srv/class/runs", classroom.user())
+    made = []
+    monkeypatch.setattr("subprocess.run", lambda command, check: made.append(command))
+    hub.Spawner.pre_spawn_hook(SimpleNamespace(user=SimpleNamespace(name="root")))
+    assert made == [["install", "-d", "-m", "2750", "-o", "root", "-g", "teachers", "/srv/class/runs/root"]]
 
 
 # real people
