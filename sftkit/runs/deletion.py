@@ -74,7 +74,7 @@ def _alone(run: Run) -> Iterator[None]:
     if not status.ended:
         raise RunError(f"The run {run.id} is {status.state}: stop() or kill() it before you delete it.")
     try:
-        with (run.folder / ".lock").open("w") as lock:
+        with disk.open_lock(run.folder) as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if process.is_here(run.record) and run.is_alive:
                 raise BlockingIOError

@@ -9,10 +9,11 @@ import json
 import os
 import re
 import shutil
+import stat
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from sftkit.runs.classroom import runs_folder
 
@@ -24,6 +25,9 @@ DATA = "data.json"  # what became of the rows, {"train": {…}, "eval": {…}}: 
 RESERVE = ".reserve"
 RESERVE_BYTES = 65_536
 FULL = 32_768  # bytes
+# Nothing that we write comes near these; a folder may have come from anywhere.
+LARGEST_JSON = 64 << 20  # bytes
+LONGEST_TAIL = 8 << 20
 ENDED = ("stopped", "finished", "failed")
 STATES = ("queued", "starting", "running", "stopping", *ENDED)
 
@@ -63,10 +67,47 @@ def write_json(path: Path, value: Any) -> None:
 def read_json(path: Path) -> dict[str, Any]:
     """The object in `path`; empty where there is none, or none that can be read."""
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        with open(path, "rb", opener=_at_once) as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode) or status.st_size > LARGEST_JSON:
+                return {}
+            value = json.loads(file.read().decode("utf-8"))
+    except (OSError, ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}
+
+
+def _at_once(path: str, flags: int) -> int:
+    """Opens without waiting: a pipe in the place of a file would hold us for ever."""
+    return os.open(path, flags | os.O_NONBLOCK)
+
+
+def open_lock(folder: Path) -> IO[bytes]:
+    """The run's lock file, to be locked; never through a link, which may lead to a file of somebody's."""
+    number = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o644)
+    return os.fdopen(number, "r+b")
+
+
+def no_files(folder: Path) -> list[str]:
+    """Names in a run's folder that are neither files nor folders: to open a pipe or a device may hold us for ever."""
+    with suppress(OSError), os.scandir(folder) as entries:
+        return sorted(entry.name for entry in entries if not _is_plain(entry))
+    return []
+
+
+def _is_plain(entry: os.DirEntry[str]) -> bool:
+    if entry.is_file() or entry.is_dir():
+        return True
+    return entry.is_symlink() and not os.path.exists(
+        entry.path
+    )  # a link to nothing: opening it fails at once
+
+
+def links(folder: Path) -> list[str]:
+    """Names in a run's folder that are links to files: what writes to one would write elsewhere."""
+    with suppress(OSError), os.scandir(folder) as entries:
+        return sorted(entry.name for entry in entries if entry.is_symlink() and not entry.is_dir())
+    return []
 
 
 def write_status(
@@ -106,7 +147,7 @@ def read_lines(path: Path, start: int = 0) -> tuple[list[dict[str, Any]], int]:
 def parse(lines: list[bytes]) -> list[dict[str, Any]]:
     try:  # one call for all lines is several times quicker than one a line
         rows = json.loads(b"[" + b",".join(lines) + b"]")
-    except ValueError:
+    except (ValueError, RecursionError):
         rows = [_parse_line(line) for line in lines]
     return [row for row in rows if isinstance(row, dict)]
 
@@ -114,18 +155,18 @@ def parse(lines: list[bytes]) -> list[dict[str, Any]]:
 def _parse_line(line: bytes) -> Any:
     try:
         return json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
 
 
 def tail(path: Path, lines: int, *, block: int = 65_536) -> str:
-    """The last `lines` lines of a text file, read from its end; empty where there is no file."""
+    """The last `lines` lines of a text file, read from its end, at most LONGEST_TAIL bytes; empty where there is no file."""
     if lines <= 0:
         return ""
     try:
         with path.open("rb") as file:
             left, text = file.seek(0, os.SEEK_END), b""
-            while left > 0 and text.count(b"\n") <= lines:
+            while left > 0 and text.count(b"\n") <= lines and len(text) < LONGEST_TAIL:
                 size = min(block, left)
                 left -= size
                 file.seek(left)

@@ -8,6 +8,7 @@ import pwd
 from pathlib import Path
 
 from sftkit.errors import RunError
+from sftkit.runs import folder as disk
 
 
 def other(folder: Path) -> str:
@@ -25,10 +26,14 @@ def other(folder: Path) -> str:
 
 
 def refuse_others(folder: Path, what: str) -> None:
-    """Raises RunError when the run is another user's; `what`: what was to be done to it."""
+    """Raises RunError when the run is another user's, or its files are links; `what`: what was to be done to it."""
     if name := other(folder):
         raise RunError(
             f"The run {folder.name} belongs to {name}: you can look at it and copy its settings; only {name} can {what} it."
+        )
+    if what != "delete" and (names := disk.links(folder)):  # deleting follows no link
+        raise RunError(
+            f"In the folder of {folder.name} {', '.join(names[:5])} leads elsewhere, where we would write: put the file itself in its place."
         )
 
 

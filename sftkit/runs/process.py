@@ -16,6 +16,7 @@ from typing import Any
 
 import psutil
 
+SUPERVISOR = "sftkit.runs.supervisor"
 CLOCK_SLACK = 2.0  # seconds that a start time read twice may differ where only the clock tells
 PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
@@ -47,6 +48,15 @@ def is_alive(kept: dict[str, Any]) -> bool:
         return False
     except psutil.AccessDenied:  # it exists and belongs to somebody else: not ours to call dead
         return True
+
+
+def supervises(pid: int, folder: Path) -> bool:
+    """Whether that process is the supervisor of the run in `folder`: a run.json from elsewhere may name any process."""
+    try:
+        words = psutil.Process(pid).cmdline()
+    except psutil.Error:
+        return False
+    return SUPERVISOR in words and any(word and os.path.realpath(word) == os.path.realpath(folder) for word in words)  # fmt: skip
 
 
 def was_restarted(kept: dict[str, Any]) -> bool:

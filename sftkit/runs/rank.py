@@ -63,9 +63,9 @@ def main(folder: Path) -> int:
 
 
 def worker_command(folder: Path) -> list[str]:
-    """The command of one training process."""
+    """The command of one training process. -P: a torch.py in the folder where a run is resumed is not taken for torch."""
     worker = shlex.split(os.environ.get(WORKER_VARIABLE, ""))
-    return [*(worker or [sys.executable, "-m", "sftkit.training.worker"]), str(folder)]
+    return [*(worker or [sys.executable, "-P", "-m", "sftkit.training.worker"]), str(folder)]
 
 
 def _before_worker(parent: int) -> None:

@@ -56,6 +56,8 @@ class Run:
         self.folder = Path(path).absolute()
         if not os.path.isfile(self.folder / disk.RUN):
             raise RunNotFound(_not_found(self.folder))
+        if odd := disk.no_files(self.folder):
+            raise RunNotFound(f"{self.folder} is no run of sftkit: {', '.join(odd[:5])} in it is neither a file nor a folder.")  # fmt: skip
         self._points = Points(self.folder)
         self._meter: Meter | None = None
 
@@ -237,6 +239,10 @@ class Run:
         before = self.status
         hosts.drop(self.folder)  # ranks on other hosts see it and leave within a second or two
         if process.is_alive(record):  # the supervisor leads the group that holds every rank
+            if not process.supervises(record["pid"], self.folder):
+                raise RunError(
+                    f"Process {record['pid']}, which {disk.RUN} names, does not supervise {self.folder}: it is left alone."
+                )
             try:
                 os.killpg(record["pid"], signal.SIGKILL)
             except PermissionError:

@@ -113,9 +113,9 @@ def _start_facts(watch: Watch) -> subprocess.Popen | None:
     return subprocess.Popen(command, stdin=subprocess.DEVNULL)
 
 
-def _lock(folder: Path) -> IO[str]:
+def _lock(folder: Path) -> IO[bytes]:
     """The right to be this folder's only supervisor, held as long as we live."""
-    lock = (folder / ".lock").open("w")
+    lock = disk.open_lock(folder)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
