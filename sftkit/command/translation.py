@@ -51,7 +51,7 @@ class Translation:
         lines = []
         for flag in self.flags:
             value = f" {flag.value}" if flag.value else ""
-            meant = f" → {flag.setting}" if flag.setting and flag.setting != flag.name.lstrip("-") else ""
+            meant = f" → {name}" if (name := _other_name(flag)) else ""
             lines.append(f"{flag.name.ljust(width)}{value}{meant}\n    {flag.sentence}")
             if flag.trap:
                 lines.append(f"    ! {flag.trap}")
@@ -63,11 +63,25 @@ class Translation:
 
     def _repr_html_(self) -> str:
         rows = "".join(
-            f"<tr><td><code>{escape(flag.name)}</code></td><td><code>{escape(flag.value)}</code></td>"
-            f"<td>{escape(flag.setting or '')}</td><td style='text-align:left'>{escape(flag.sentence)}"
-            f"{'<br><b>' + escape(flag.trap) + '</b>' if flag.trap else ''}</td></tr>"
+            f"<tr>{_cell(_code(flag.name), 'nowrap')}{_cell(_code(flag.value))}{_cell(escape(_other_name(flag)))}"
+            f"{_cell(escape(flag.sentence) + ('<br><b>' + escape(flag.trap) + '</b>' if flag.trap else ''))}</tr>"
             for flag in self.flags
         )
         more = "".join(f"<li>{escape(str(line))}</li>" for line in (*self.faults, *self.notes))
-        head = "".join(f"<th>{word}</th>" for word in ("flag", "value", "setting", ""))
+        named = any(map(_other_name, self.flags))
+        head = "".join(f"<th style='text-align:left'>{word}</th>" for word in ("flag", "value", "setting" if named else "", ""))  # fmt: skip
         return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table><ul>{more}</ul>"
+
+
+def _other_name(flag: Flag) -> str:
+    """The setting, where it is not called as the flag is."""
+    return flag.setting if flag.setting and flag.setting != flag.name.lstrip("-") else ""
+
+
+def _code(text: str) -> str:
+    return f"<code>{escape(text)}</code>" if text else ""
+
+
+def _cell(inside: str, white_space: str = "normal") -> str:
+    """`inside` is HTML. JupyterLab sets tables to the right, and breaks a flag at its dashes."""
+    return f"<td style='text-align:left;vertical-align:top;white-space:{white_space}'>{inside}</td>"

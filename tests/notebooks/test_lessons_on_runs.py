@@ -68,5 +68,6 @@ def test_lesson_09_breaks_and_mends_five_runs(taught):
     assert "rank 0 was ended by SIGKILL" in told and "The model's weights are damaged" in told
     assert "A column is missing in the data | stop: input_key" in told
     assert "LoRA found no layer of that name |" in told and "[png]" in told
-    sick, well = lost[1].metrics()["loss"], mended[1].metrics()["loss"]
+    (slower,) = (run for run in mended if run.config.learning_rate == 0.005)
+    sick, well = lost[1].metrics()["loss"], slower.metrics()["loss"]
     assert sick.max() > 2 * sick.iloc[0] and well.iloc[-1] < well.iloc[0]
