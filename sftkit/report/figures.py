@@ -237,7 +237,8 @@ def _calibration(report: Any) -> Any:
         return _nothing("Calibration needs a judge and humans on the same comparisons.")
     figure = Figure(figsize=(7, 1 + 0.55 * len(rows)), layout="constrained")
     axis = figure.subplots()
-    kinds = [("judge raw", "judge", "judge_low", "judge_high", "#888"), ("humans", "human", "human_low", "human_high", COLOURS[1]), ("calibrated", "calibrated", "low", "high", COLOURS[0])]  # fmt: skip
+    people = "simulated raters" if words.only_simulated(report.votes["rater"].unique()) else "humans"
+    kinds = [("judge raw", "judge", "judge_low", "judge_high", "#888"), (people, "human", "human_low", "human_high", COLOURS[1]), ("calibrated", "calibrated", "low", "high", COLOURS[0])]  # fmt: skip
     for step, (name, value, low, high, colour) in enumerate(kinds):
         spread = [100 * (rows[value] - rows[low]), 100 * (rows[high] - rows[value])]
         axis.errorbar(100 * rows[value], np.arange(len(rows)) + 0.2 * (step - 1), xerr=spread, fmt="o", color=colour, ms=4, capsize=2.5, label=name)  # fmt: skip

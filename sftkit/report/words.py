@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import pandas as pd
@@ -46,6 +46,12 @@ def says(rater: str, simulated: bool = False) -> str:
     return say(", say {who}", who=who) if rater == HUMANS else say(", says {who}", who=who)
 
 
+def only_simulated(raters: Iterable[Any]) -> bool:
+    """Whether there are human raters, and all of them are simulated."""
+    people = {name for name in map(str, raters) if name.startswith("human:") and name != HUMANS}
+    return bool(people) and all(name.startswith(SIMULATED) for name in people)
+
+
 def by_support(win_rates: pd.DataFrame, beaten: Collection[str] = ()) -> pd.DataFrame:
     """The raters with the most scored votes first, humans before judges at equal counts; the best model of each first.
 
@@ -63,10 +69,7 @@ def by_support(win_rates: pd.DataFrame, beaten: Collection[str] = ()) -> pd.Data
 
 def headlines(win_rates: pd.DataFrame, beaten: Collection[str] = ()) -> list[str]:
     """A sentence for every row, the best supported first."""
-    people = [
-        rater for rater in map(str, win_rates["rater"]) if rater.startswith("human:") and rater != HUMANS
-    ]
-    simulated = bool(people) and all(rater.startswith(SIMULATED) for rater in people)
+    simulated = only_simulated(win_rates["rater"])
     return [_sentence(row, simulated) for row in by_support(win_rates, beaten).itertuples()]
 
 
