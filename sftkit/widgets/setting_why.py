@@ -27,7 +27,7 @@ def why_html(name: str, lang: str | None = None) -> str:
     if not classroom.teaching():
         return ""
     title = escape(label("form.why", lang))
-    return f"<span class='sft-why'><b>{title}</b> {escape(whys()[name][lang or language()])}</span>"
+    return f"<span class='sft-because'><b>{title}</b> {escape(whys()[name][lang or language()])}</span>"
 
 
 def lesson_html(lang: str | None = None) -> str:

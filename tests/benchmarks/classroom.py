@@ -50,7 +50,7 @@ for home in os.listdir(homes):
 print(json.dumps({
     "states": [end.state for end in ends], "reasons": [end.reason for end in ends], "seconds": time.time() - begin,
     "listed": len(sk.list_runs()), "runs": [str(run.folder) for run in runs], "seen": seen, "shown": shown,
-    "loss": [float(run.metrics()["loss"].iloc[-1]) for run in runs], "whys": form.rows["learning_rate"]._help.count("sft-why"),
+    "loss": [float(run.metrics()["loss"].iloc[-1]) for run in runs], "whys": form.rows["learning_rate"]._help.count("sft-because"),
 }))
 """
 

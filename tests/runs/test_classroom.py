@@ -272,8 +272,8 @@ LESSON = """
 import json, sys
 import sftkit as sk
 
-shared = sys.argv[1]
-config = sk.SFTConfig(pretrain=f"{shared}/tiny-base", dataset=f"{shared}/train.jsonl", max_samples=16, max_len=64,
+shared, model = sys.argv[1:]
+config = sk.SFTConfig(pretrain=model, dataset=f"{shared}/train.jsonl", max_samples=16, max_len=64,
                       train_batch_size=8, micro_train_batch_size=8, learning_rate=1e-3, sample_prompts=0)
 run = sk.launch(config)
 status = run.wait(150)
@@ -286,11 +286,16 @@ print(json.dumps({
 
 @people
 def test_six_people_at_once_train_for_real_and_keep_apart(room):
-    before = room.seen()
-    most = 0
-    started = [room.start(person, LESSON, str(room.shared)) for person in range(6)]
+    """Half of them start from the shared folder of models, half from a shared cache of the hub."""
+    cached = room.shared / "hub" / "models--class--tiny"
+    shutil.copytree(room.shared / "tiny-base", cached / "snapshots" / "abc")
+    (cached / "refs").mkdir()
+    (cached / "refs" / "main").write_text("abc")
+    models, hub = ["class/tiny", str(room.shared / "tiny-base")], {"HF_HUB_CACHE": str(room.shared / "hub"), "HF_HUB_OFFLINE": "1"}  # fmt: skip
+    before, most = room.seen(), 0
+    started = [room.start(n, LESSON, str(room.shared), models[n % 2], **hub) for n in range(6)]
     while any(one.poll() is None for one in started):
-        most = max(most, *map(_busy, [room]))
+        most = max(most, _busy(room))
         time.sleep(0.2)
     told = [json.loads(room.said(one)) for one in started]
     assert [one["state"] for one in told] == ["finished"] * 6, told

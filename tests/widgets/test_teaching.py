@@ -38,7 +38,7 @@ def test_every_setting_has_a_why_of_one_line_in_both_languages():
 def test_the_form_says_why_at_every_field_only_in_teaching_mode(lang, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     plain = LaunchForm(lang=lang)
-    assert not any("sft-why" in plain.rows[name]._note.value for name in FIELDS)
+    assert not any("sft-because" in plain.rows[name]._note.value for name in FIELDS)
     assert not plain.queue.value and not plain.queue.disabled
     teach(cores=2, runs=1)
     form = LaunchForm(lang=lang)
