@@ -83,7 +83,8 @@ def _sqlite(url: sa.URL) -> sa.Engine:
     def _(connection: Any, _record: Any) -> None:
         connection.isolation_level = None  # the driver begins nothing by itself; `begin` below does
         connection.execute(f"PRAGMA busy_timeout={BUSY_MS}")
-        for pragma in ("journal_mode=WAL", "synchronous=FULL"):
+        # trusted_schema: what stands in a file's schema may call no function that reaches further than its value
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "trusted_schema=OFF"):
             connection.execute(f"PRAGMA {pragma}")
 
     @sa.event.listens_for(engine, "begin")
@@ -137,6 +138,7 @@ def _create(engine: sa.Engine) -> None:
     with write(engine) as connection:
         if connection.dialect.name == "postgresql":  # SQLite's write lock already keeps others out
             connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
+        _refuse_programs(connection)
         present = set(sa.inspect(connection).get_table_names())
         if "sftkit_schema" not in present and present & set(metadata.tables):
             raise StoreError(
@@ -153,6 +155,18 @@ def _create(engine: sa.Engine) -> None:
             )
         if version < SCHEMA_VERSION:
             migrations.migrate(connection, version)
+
+
+def _refuse_programs(connection: sa.Connection) -> None:
+    """A trigger would change or drop ratings behind our back, a view under a table's name show others: never ours."""
+    if connection.dialect.name != "sqlite":
+        return  # a server's owner decides what is in it; a file may have come by mail
+    found = connection.execute(sa.text("SELECT type, name, tbl_name FROM sqlite_master WHERE type IN ('trigger', 'view')"))  # fmt: skip
+    if bad := [f"{kind} {name}" for kind, name, of in found if kind == "trigger" or of in metadata.tables]:
+        raise StoreError(
+            f"{connection.engine.url!r} holds {', '.join(bad[:5])}, which is none of sftkit's and could change ratings unseen. "
+            "Look at it with `sqlite3 FILE .schema`, and drop it if you know whose it is."
+        )
 
 
 class Told:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Sequence
 from dataclasses import fields
@@ -12,7 +11,7 @@ import sqlalchemy as sa
 
 from sftkit.ratings import assignments
 from sftkit.ratings.rating import Rating
-from sftkit.ratings.tables import ratings, storable
+from sftkit.ratings.tables import parsed_all, ratings, storable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -103,9 +102,7 @@ def frame(connection: sa.Connection, where: sa.ColumnElement[bool] | None = None
     names = [column.name for column in ratings.c]
     columns = dict(zip(names, zip(*rows))) if rows else dict.fromkeys(names, ())
     for name in _JSON:
-        columns[name] = json.loads(
-            f"[{','.join(columns[name])}]"
-        )  # one call instead of one a row: half the time
+        columns[name] = parsed_all(columns[name])
     table = pd.DataFrame({name: pd.Series(list(columns[name]), dtype=object) for name in names})
     for name in ("seconds", "price", "probability"):
         table[name] = table[name].astype("float64")

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
+
+from sftkit.errors import StoreError
 
 SCHEMA_VERSION = 2
 
@@ -33,6 +36,23 @@ def stored_json(value: Any) -> Any:
     return json.loads(json_text(value))
 
 
+def parsed(text: str) -> Any:
+    """The value of a stored JSON text. Raises StoreError: a database may have come from anywhere."""
+    try:
+        return json.loads(text)
+    except (ValueError, TypeError, RecursionError) as error:
+        raise StoreError(f"The store holds a value that is no JSON: {type(error).__name__}") from None
+
+
+def parsed_all(texts: Sequence[str]) -> list[Any]:
+    """The values of many, in one call instead of one a row: half the time."""
+    try:
+        values = json.loads(f"[{','.join(texts)}]")
+    except (ValueError, TypeError, RecursionError):
+        values = []
+    return values if len(values) == len(texts) else [parsed(text) for text in texts]
+
+
 class StoredText(sa.types.TypeDecorator):
     impl = sa.Text
     cache_ok = True
@@ -49,7 +69,7 @@ class StoredJson(sa.types.TypeDecorator):
         return None if value is None else json_text(value)
 
     def process_result_value(self, value: str | None, dialect: Any) -> Any:
-        return None if value is None else json.loads(value)
+        return None if value is None else parsed(value)
 
 
 metadata = sa.MetaData()

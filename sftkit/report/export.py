@@ -47,8 +47,14 @@ def csv(report: Any, folder: Path) -> list[Path]:
 
 def _harmless(table: pd.DataFrame) -> pd.DataFrame:
     def quoted(value: object) -> object:
-        return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
+        if not isinstance(value, str):
+            return value
+        value = value.replace("\r\n", "\n").replace(
+            "\r", "\n"
+        )  # pandas leaves \r unquoted: what follows would be a new row
+        return f"'{value}" if value.startswith((*FORMULA, "\n")) else value
 
+    table = table.rename(columns=quoted)  # a dimension's name may head a column
     return table.apply(lambda column: column if pd.api.types.is_numeric_dtype(column) else column.map(quoted))
 
 
