@@ -10,17 +10,19 @@ from __future__ import annotations
 import datetime
 import uuid
 from base64 import b64encode
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
 import jinja2
 
 from sftkit.errors import ReportError
+from sftkit.ratings.rating import SIMULATED
 from sftkit.report import words
 from sftkit.report.examples import Example, absent, find, title_of
 from sftkit.report.parts import PARTS, sections
 from sftkit.report.shown import WIDTH, Section, Where, cells, how
-from sftkit.wording import in_language, say
+from sftkit.wording import in_language, listed, say
 
 PAGE = "page.html.jinja"
 EACH = 2  # comparisons behind a figure on a page; the widget has more
@@ -133,15 +135,26 @@ def facts(report: Any) -> str:
     """How much the report rests on."""
     votes = report.votes
     raters = votes["rater"].astype(str).unique()
-    humans, judges = (sum(r.startswith(kind) for r in raters) for kind in ("human:", "judge:"))
+    judges = sum(r.startswith("judge:") for r in raters)
     return say(
         "{votes} by {humans} and {judges} on {prompts}, {unscored} unscored.",
         votes=words.count(len(votes), say("{n} vote", n=1), say("{n} votes", n=f"{len(votes):,}")),
-        humans=words.count(humans, say("{n} human", n=1), say("{n} humans", n=humans)),
+        humans=_people(raters),
         judges=words.count(judges, say("{n} judge", n=1), say("{n} judges", n=judges)),
         prompts=words.count(prompts := votes["prompt_id"].nunique(), say("{n} prompt", n=1), say("{n} prompts", n=f"{prompts:,}")),
         unscored=f"{int(votes['outcome'].isna().sum()):,}",
     )  # fmt: skip
+
+
+def _people(raters: Iterable[str]) -> str:
+    """How many humans; raters that are simulated are counted as what they are."""
+    made = sum(r.startswith(SIMULATED) for r in raters)
+    humans = sum(r.startswith("human:") for r in raters) - made
+    people = words.count(humans, say("{n} human", n=1), say("{n} humans", n=humans))
+    if not made:
+        return people
+    rules = words.count(made, say("{n} simulated rater", n=1), say("{n} simulated raters", n=made))
+    return listed([people, rules]) if humans else rules
 
 
 def title(report: Any) -> str:

@@ -65,7 +65,8 @@ def test_adding_them_twice_adds_nothing_and_every_report_says_that_no_person_vot
         "no person gave them" in report.table()
         and "say all simulated raters together, rules and no people" in report.headline
     )
-    assert "no person gave them" in report._repr_html_()
+    page = report._repr_html_()
+    assert "no person gave them" in page and "40 votes by 2 simulated raters and 0 judges" in page
     assert "不是任何真人" in in_language(report.alarms[0], "zh")
 
 
