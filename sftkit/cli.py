@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -22,9 +21,10 @@ from sftkit.config import SFTConfig
 from sftkit.data_command import data as look_at_data
 from sftkit.errors import ConfigError, GenerationError, SftkitError
 from sftkit.rate_command import rate
+from sftkit.terminal import console_of, warn_of_passwords
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-console = Console(highlight=False, markup=False)  # a folder may be called [red]
+console = console_of()
 
 # The settings of a run travel as they stand to the one place that knows their flags.
 SETTINGS = {"allow_extra_args": True, "ignore_unknown_options": True}
@@ -33,10 +33,11 @@ RunsDir = Annotated[Path, typer.Option("--runs-dir", help="Folder of the run fol
 
 def main() -> None:
     """Entry point: an error that sftkit raises on purpose is its message and exit code 1, without a traceback."""
+    warn_of_passwords()
     try:
         app()
     except SftkitError as error:
-        Console(stderr=True, highlight=False).print(str(error), style="red", markup=False)
+        console_of(stderr=True).print(str(error), style="red")
         sys.exit(1)
 
 
@@ -384,7 +385,7 @@ def translate(
 
     found = command.translate(script.read_text(encoding="utf-8") if script else sys.stdin.read())
     if not quiet:
-        Console(stderr=True, highlight=False, markup=False).print(str(found), soft_wrap=True)
+        console_of(stderr=True).print(str(found), soft_wrap=True)
     if found.faults:
         raise ConfigError(list(found.faults))
     config = found.config

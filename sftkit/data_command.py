@@ -13,15 +13,15 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from sftkit.config import SFTConfig
 from sftkit.errors import ConfigError, SftkitError
+from sftkit.terminal import console_of
 
 data = typer.Typer(help="Look at data before training on them: profile, eval set, match, leaks, mix.", no_args_is_help=True)  # fmt: skip
-console = Console(highlight=False, markup=False)
+console = console_of()
 
 Train = Annotated[str, typer.Argument(help="Training data: a file, or several with commas between.")]
 Evals = Annotated[str, typer.Argument(help="Eval data, likewise.")]

@@ -25,6 +25,7 @@ import typer
 from rich.console import Console
 
 from sftkit.errors import ConfigError, Fault, StoreError
+from sftkit.terminal import console_of
 
 if TYPE_CHECKING:
     import ssl
@@ -79,7 +80,7 @@ def rate(
     """
     serve(
         Wishes(store, project, tuple(rater or ()), host, port, lang, show_judge, not no_browser, cert, key),
-        Console(highlight=False, markup=False),
+        console_of(),
     )
 
 
@@ -102,9 +103,12 @@ def serve(wishes: Wishes, console: Console) -> None:
     )
     console.print(f"\n  {_link(wishes, desk)}\n", soft_wrap=True)
     console.print("\n".join(_reach(wishes, desk)), soft_wrap=True)
-    if wishes.browser:
-        _open(_link(wishes, desk))
-    asyncio.run(_until_stopped(desk, sockets, tls))
+    shown = _open(_link(wishes, desk)) if wishes.browser else None
+    try:
+        asyncio.run(_until_stopped(desk, sockets, tls))
+    finally:
+        if shown:
+            shown.unlink(missing_ok=True)
     progress = project.progress()
     console.print(f"ended; {int(progress['votes'].sum())} votes are in the store", soft_wrap=True)
 
@@ -236,7 +240,7 @@ def _outward() -> str:
             return socket.gethostname()
 
 
-def _open(link: str) -> None:
+def _open(link: str) -> Path:
     """Show the link in this machine's browser, by a file that is ours alone: other users see what processes are called with."""
     import tempfile
     import webbrowser
@@ -244,6 +248,7 @@ def _open(link: str) -> None:
     with tempfile.NamedTemporaryFile("w", prefix="sftkit-rate-", suffix=".html", delete=False) as file:
         file.write(f'<!doctype html><meta http-equiv="refresh" content="0;url={escape(link)}">')
     webbrowser.open(Path(file.name).as_uri())
+    return Path(file.name)
 
 
 def _reach(wishes: Wishes, desk: Desk) -> list[str]:
