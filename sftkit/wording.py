@@ -10,6 +10,7 @@ holds the two together). A value may be said itself: it is translated with the s
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterable
 from functools import cache
@@ -20,6 +21,17 @@ from typing import Any
 # What stands between the parts of `listed`, and what stands there in Chinese.
 _BETWEEN = {", ": "，", "; ": "；", " and ": " 和 "}
 _IN_A_ROW = re.compile("}(" + "|".join(_BETWEEN) + "){")
+
+LANGUAGES = ("en", "zh")
+chosen: str | None = None  # by sk.set_language
+
+
+def language() -> str:
+    """The language in force: that of `sk.set_language`, else SFTKIT_LANG ("zh_CN.UTF-8" will do), else English."""
+    if chosen:
+        return chosen
+    wished = os.environ.get("SFTKIT_LANG", "")[:2].lower()
+    return wished if wished in LANGUAGES else "en"
 
 
 class Said(str):

@@ -63,7 +63,7 @@ class Translation:
 
     def _repr_html_(self) -> str:
         rows = "".join(
-            f"<tr>{_cell(_code(flag.name), 'nowrap')}{_cell(_code(flag.value))}{_cell(escape(_other_name(flag)))}"
+            f"<tr>{_cell(_code(flag.name, 'nowrap'))}{_cell(_code(flag.value))}{_cell(escape(_other_name(flag)))}"
             f"{_cell(escape(flag.sentence) + ('<br><b>' + escape(flag.trap) + '</b>' if flag.trap else ''))}</tr>"
             for flag in self.flags
         )
@@ -78,10 +78,11 @@ def _other_name(flag: Flag) -> str:
     return flag.setting if flag.setting and flag.setting != flag.name.lstrip("-") else ""
 
 
-def _code(text: str) -> str:
-    return f"<code>{escape(text)}</code>" if text else ""
+def _code(text: str, white_space: str = "normal") -> str:
+    """JupyterLab breaks a flag at its dashes, unless told not to."""
+    return f"<code style='white-space:{white_space}'>{escape(text)}</code>" if text else ""
 
 
-def _cell(inside: str, white_space: str = "normal") -> str:
-    """`inside` is HTML. JupyterLab sets tables to the right, and breaks a flag at its dashes."""
-    return f"<td style='text-align:left;vertical-align:top;white-space:{white_space}'>{inside}</td>"
+def _cell(inside: str) -> str:
+    """`inside` is HTML. JupyterLab sets tables to the right."""
+    return f"<td style='text-align:left;vertical-align:top'>{inside}</td>"

@@ -64,7 +64,7 @@ class Report:
         if missing := [name for name in RATING_COLUMNS if name not in self.frame.columns]:
             raise ReportError(f"ratings lack the column(s) {', '.join(missing)}")
         self.ratings = of_models(self.frame) if len(self.frame) else self.frame  # without canaries
-        self.votes = tables.with_probability(self.votes, self.ratings)
+        self.votes = tables.plain(tables.with_probability(self.votes, self.ratings))
         known = list(dict.fromkeys([*self.answers["model"], *tables.models(self.votes)]))
         if baseline is not None and baseline not in known:
             raise ReportError(f"no model {baseline!r}; models: {', '.join(known) or 'none'}")
@@ -296,5 +296,6 @@ class Report:
 
     def _repr_html_(self) -> str:
         from sftkit.report.page import fragment
+        from sftkit.wording import language
 
-        return fragment(self)
+        return fragment(self, language())

@@ -9,30 +9,18 @@ table holds only the Chinese of `field.*`; its help (`help.*`) stands in SFTConf
 from __future__ import annotations
 
 import json
-import os
 from functools import cache
 from importlib import resources
 
+from sftkit import wording
 from sftkit.config import SFTConfig, nearest
 from sftkit.errors import ConfigError, Fault
-from sftkit.wording import as_it_is, in_language
-
-LANGUAGES = ("en", "zh")
-_chosen: str | None = None
+from sftkit.wording import LANGUAGES, as_it_is, in_language, language
 
 
 def set_language(lang: str) -> None:
-    """The language of widgets made from now on: "en" or "zh". Raises ConfigError for any other."""
-    global _chosen
-    _chosen = _known(lang)
-
-
-def language() -> str:
-    """The language in force: that of `set_language`, else SFTKIT_LANG ("zh_CN.UTF-8" will do), else English."""
-    if _chosen:
-        return _chosen
-    wished = os.environ.get("SFTKIT_LANG", "")[:2].lower()
-    return wished if wished in LANGUAGES else "en"
+    """The language of widgets and reports shown from now on: "en" or "zh". Raises ConfigError for any other."""
+    wording.chosen = _known(lang)
 
 
 def label(key: str, lang: str | None = None, **values: object) -> str:

@@ -120,6 +120,9 @@ class _Bare(ast.NodeTransformer):
         chosen = isinstance(node.value, ast.Call) and getattr(node.value.func, "attr", "") == "set_language"
         return None if chosen else self.generic_visit(node)
 
+    def visit_keyword(self, node: ast.keyword) -> ast.keyword | None:
+        return None if node.arg == "lang" else self.generic_visit(node)
+
     def visit_Constant(self, node: ast.Constant) -> ast.Constant:
         return ast.Constant("") if isinstance(node.value, str) else node
 

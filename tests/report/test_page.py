@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from sftkit import wording
 from sftkit.errors import ReportError
 from sftkit.judging import canaries
 from sftkit.ratings.blind import ELSEWHERE, STUB
@@ -331,3 +332,9 @@ def test_one_vote_of_one_rater_is_said_so():
     )
     assert repr(Report(votes)).startswith("Report(1 vote of 1 rater: ")
     assert Report(votes).headline.endswith(", says the human rater ana.")
+
+
+def test_in_a_notebook_it_speaks_the_language_that_was_chosen(report, monkeypatch):
+    for lang, said in (("en", False), ("zh", True)):
+        monkeypatch.setattr(wording, "chosen", lang)
+        assert ("胜率" in report._repr_html_()) is said

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from sftkit import wording
 from sftkit.config import GROUPS, SFTConfig
 from sftkit.errors import ConfigError
 from sftkit.runs.folder import STATES
@@ -26,7 +27,7 @@ BUILT = {  # keys that are put together in the code
 
 @pytest.fixture(autouse=True)
 def no_language(monkeypatch):
-    monkeypatch.setattr(labels, "_chosen", None)
+    monkeypatch.setattr(wording, "chosen", None)
     monkeypatch.delenv("SFTKIT_LANG", raising=False)
 
 
