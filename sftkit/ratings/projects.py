@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from sftkit.ratings.store import RatingStore
 
 DEFAULTS = {"models": None, "overlap": 1, "across": None, "seed": 0, "strategy": "unrated", "repeats": 0.0}
-DEFAULTS |= {"checks": 0.0, "dimensions": None, "lease_minutes": 20}
+DEFAULTS |= {"checks": 0.0, "dimensions": None, "lease_minutes": 20, "instructions": ""}
+LONGEST_INSTRUCTIONS = 20_000  # characters
 STRATEGIES = ("unrated", "overlap", "value", "random")  # of ratings.queue
 MOST_ACROSS = 6
 _has, _of = tables.comparisons.c, tables.assignments.c
@@ -41,7 +42,8 @@ class Project:
     """One project of a store, made or opened by `store.project(name)`. Its settings never change.
 
     name, overlap (votes wanted of each comparison), models (the baseline first), across (how many side by side),
-    seed, strategy, repeats, checks (shares of the comparisons), dimensions (the rubric), lease_minutes.
+    seed, strategy, repeats, checks (shares of the comparisons), dimensions (the rubric), lease_minutes, instructions
+    (Markdown that raters read first).
     """
 
     def __init__(self, store: RatingStore, name: str, settings: dict[str, Any]):
@@ -55,6 +57,9 @@ class Project:
         self.checks: float = settings["checks"]
         self.dimensions: list[Dimension] = _rubric(settings["dimensions"])
         self.lease_minutes: float = settings["lease_minutes"]
+        self.instructions: str = settings.get(
+            "instructions", ""
+        )  # projects made before there were any have none
 
     def answers(self) -> Generations:
         """The answers of the project's models to its prompts: the models in the project's order, the baseline first."""
@@ -206,6 +211,13 @@ def _check(name: Any, given: dict[str, Any]) -> None:
         faults.append(Fault("seed", f"{given['seed']!r} is not a whole number."))
     if given.get("strategy", "unrated") not in STRATEGIES:
         faults.append(Fault("strategy", f"{given['strategy']!r} is none of {', '.join(STRATEGIES)}."))
+    text = given.get("instructions", "")
+    if not isinstance(text, str):
+        faults.append(Fault("instructions", f"are {type(text).__name__}.", "Give text, in Markdown."))
+    elif len(text) > LONGEST_INSTRUCTIONS:
+        faults.append(
+            Fault("instructions", f"have {len(text):,} characters.", f"Keep to {LONGEST_INSTRUCTIONS:,}.")
+        )
     if odd := [d for d in given.get("dimensions", ()) if not isinstance(d, Dimension)]:
         faults.append(Fault("dimensions", f"holds {odd[0]!r}.", "Give sk.Dimension objects."))
     if faults:
@@ -281,6 +293,7 @@ def _compare_rows(store: RatingStore, name: str, rows: list[dict]) -> None:
 
 
 def _compare(name: str, stored: dict[str, Any], given: dict[str, Any]) -> None:
+    stored = {**DEFAULTS, **stored}
     if differ := [key for key, value in given.items() if stored[key] != value]:
         words = "; ".join(f"{key} is {_short(stored[key])}, not {_short(given[key])}" for key in differ)
         raise StoreError(
@@ -291,4 +304,4 @@ def _compare(name: str, stored: dict[str, Any], given: dict[str, Any]) -> None:
 def _short(value: Any) -> str:
     if isinstance(value, list) and value and isinstance(value[0], dict):
         return str([one["name"] for one in value])
-    return repr(value)
+    return repr(value) if len(repr(value)) <= 100 else f"{repr(value)[:100]}…"

@@ -137,6 +137,7 @@ class RatingStore:
         overlap: int | None = None, across: int | None = None, seed: int | None = None, strategy: str | None = None,
         repeats: float | None = None, checks: float | None = None,
         dimensions: Sequence[Dimension] | None = None, lease_minutes: float | None = None,
+        instructions: str | None = None,
     ) -> Project:  # fmt: skip
         """Open the project, or make it from `answers` where there is none.
 
@@ -144,6 +145,7 @@ class RatingStore:
         across: how many answers side by side, 2 to 6 (default: all models where there are up to 6, else 2). seed (0)
         and strategy ("unrated", "overlap", "value", "random") of the queue. repeats, checks: shares of comparisons shown again and
         of attention checks (0.0). dimensions: the rubric (the six). lease_minutes: how long one is held (20).
+        instructions: what raters are told before they begin, and whenever they ask for it, in Markdown ("").
 
         What is given for a project that exists must be what it was made with, or StoreError names the difference.
         ConfigError lists every setting that cannot work.
@@ -156,6 +158,7 @@ class RatingStore:
             "checks": checks,
             "dimensions": dimensions,
             "lease_minutes": lease_minutes,
+            "instructions": instructions,
         }
         return opened(self, name, answers, given)
 
