@@ -31,12 +31,15 @@ from sftkit.widgets.grid_arguments import across_of, check, human, in_language
 from sftkit.widgets.grid_filter import GridFilter, columns, disagreements, verdicts
 from sftkit.widgets.grid_line import Line
 from sftkit.widgets.grid_rows import Rows
+from sftkit.widgets.grid_steps import earlier, steps
 from sftkit.widgets.grid_votes import NOTHING, Said, evidence_of, is_empty, ratings_of, read, state_of
 from sftkit.widgets.labels import label, language, table
 from sftkit.widgets.packed import STATIC, PackedWidget, bundle
 
 FRESH = 1.0  # seconds for which the store need not be read again: a page asks at once when a cell has made its grid
-KINDS = ("hello", "rows", "row", "next", "hold", "vote", "judge", "part", "filter", "progress", "reveal")
+KINDS = (
+    "hello", "rows", "row", "next", "hold", "vote", "judge", "history", "part", "filter", "progress", "reveal",
+)  # fmt: skip
 
 Message = dict[str, Any]
 
@@ -106,7 +109,7 @@ class ComparisonGrid(PackedWidget):
         labels = {key: label(key, lang) for key in table() if key.startswith("grid.")}
         super().__init__(_packed=bundle("grid"), _labels=labels)
         self._picture = grid_picture.Picture(
-            lambda: grid_picture.html(self, self._name(), lang), lambda: repr(self)
+            lambda: grid_picture.html(self, self._name(), lang), lambda: repr(self), self.send
         )
         self.on_msg(self._receive)
 
@@ -187,6 +190,7 @@ class ComparisonGrid(PackedWidget):
         if time.monotonic() - self._read_at > FRESH:
             self._read_store()
         self._line.arrange()
+        self._picture.opened()
         plain = self._line.order == list(range(len(self._rows)))
         return {
             "grid": self._name(),
@@ -198,6 +202,8 @@ class ComparisonGrid(PackedWidget):
             "filterable": self._filterable(),
             "filter": self._filter.told(),
             "project": self.project and {"name": self.project.name, "overlap": self.project.overlap},
+            "instructions": self.project.instructions if self.project else "",
+            "steps": self._steps,
             "revealed": self._revealed,
         }
 
@@ -263,6 +269,18 @@ class ComparisonGrid(PackedWidget):
         verdicts = grid_judge.verdicts_on(self.store, prompt_id, shown)
         return {"judges": grid_judge.shown(verdicts, shown, mine, self.store)}
 
+    def _on_history(self, content: Message) -> Message:
+        """What was said of a row before: by this rater, and by the others once the names are shown."""
+        row = self._rows.of_id[content["id"]]
+        comparison = self._rows.comparisons[row]
+        frame = self.store.frame(prompt_id=comparison.prompt_id)
+        if self.project is not None:
+            frame = frame[frame["project"] == self.project.name]
+        raters = [r for r in frame["rater"].unique() if r.startswith("human:")] if self._revealed else []
+        names = {"": self.rater, **{r.removeprefix("human:"): r for r in raters if r != self.rater}}
+        frames = {name: frame[frame["rater"] == rater] for name, rater in names.items()}
+        return {"earlier": earlier(frames, comparison, self._shown(row))}
+
     def _on_filter(self, content: Message) -> Message:
         try:
             self._filter.set(content["text"])
@@ -290,7 +308,8 @@ class ComparisonGrid(PackedWidget):
 
     def _read_store(self) -> None:
         """What this rater said before, from the store."""
-        self._known = read(self._own(), self._rows.comparisons)
+        own = self._own()
+        self._known, self._steps = read(own, self._rows.comparisons), steps(own, self._rows.comparisons)
         self._read_at = time.monotonic()
 
     def _own(self) -> pd.DataFrame:
@@ -317,8 +336,9 @@ class ComparisonGrid(PackedWidget):
     def _store(self, row: int, content: Message) -> None:
         comparison, shown, opinion = self._rows.comparisons[row], self._shown(row), content["opinion"]
         evidence = evidence_of(
-            comparison, self.seed, after_judge=row in self._after_judge, names_known=self._names_known
-        )
+            comparison, self.seed, after_judge=row in self._after_judge, names_known=self._names_known,
+            step=content["step"] if content.get("step") in ("undo", "redo") else "",
+        )  # fmt: skip
         if self._line.design:
             evidence["queue"] = self._line.design
         rows = ratings_of(
@@ -336,6 +356,7 @@ class ComparisonGrid(PackedWidget):
             probability=self._line.probability.get(comparison.id),
         )
         numbers = self.store.add_many(rows)
+        self._read_at = -FRESH  # a page that opens now gets this one's steps too
         if is_empty(opinion):
             self._known.pop(row, None)
         else:

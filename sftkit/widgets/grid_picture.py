@@ -1,8 +1,9 @@
 """What a saved notebook shows of a grid when no kernel stands behind it: how far the rater is, the verdicts, the first rows.
 
 JupyterLab shows a widget's error, not the bundle's other forms, when the widget's state is gone. So the picture is an
-output of its own under the widget, brought up to date after votes; while the grid lives the page hides the picture
-(widgets/src/picture.ts), and where it does not, the picture's own style hides the widget's error.
+output of its own under the widget, brought up to date after votes: by its display id, and once the page was loaded anew
+and JupyterLab no longer knows that id, by the page, which finds the output in the notebook. While the grid lives the page
+hides the picture (both: widgets/src/picture.ts), and where it does not, the picture's own style hides the widget's error.
 
 No answer is in it, and no model's name before they are revealed. All text is escaped.
 """
@@ -31,10 +32,11 @@ STYLE = (
 
 
 class Picture:
-    """The output under one grid. `html` makes it; `changed` has it made again soon."""
+    """The output under one grid. `html` makes it; `changed` has it made again soon; `tell` reaches the page."""
 
-    def __init__(self, html: Callable[[], str], words: Callable[[], str]):
-        self._html, self._words = html, words
+    def __init__(self, html: Callable[[], str], words: Callable[[], str], tell: Callable[[dict], None]):
+        self._html, self._words, self._tell = html, words, tell
+        self._pages = 0  # opened so far
         self._handles: list[Any] = []
         self._soon = Debounced(self._update, PAUSE)
 
@@ -46,6 +48,12 @@ class Picture:
 
         self._handles.append(display(self._bundle(), raw=True, display_id=True))
 
+    def opened(self) -> None:
+        """A page has opened: the first one, or the same one loaded anew."""
+        self._pages += 1
+        if self._pages > 1:
+            self.changed()
+
     def changed(self) -> None:
         if self._handles:
             self._soon.request()
@@ -53,6 +61,8 @@ class Picture:
     def _update(self) -> None:
         for handle in self._handles:
             handle.update(self._bundle(), raw=True)
+        if self._pages > 1:
+            self._tell({"picture": self._bundle()})
 
     def _bundle(self) -> dict[str, str]:
         return {"text/html": self._html(), "text/plain": self._words()}

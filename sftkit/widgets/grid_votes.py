@@ -128,18 +128,28 @@ def _ranked(opinion: Opinion, pair: Sequence[str], shown: Sequence[str], empty: 
 
 def read(frame: pd.DataFrame, comparisons: Sequence[Comparison]) -> dict[int, Said]:
     """What one rater said, by row of `comparisons`. frame: his rows of the store, oldest first."""
+    said = {row: one for row, one, _ in opinions(frame[frame["current"]], comparisons)}
+    return {row: one for row, one in said.items() if not is_empty(one.opinion)}
+
+
+def opinions(
+    frame: pd.DataFrame, comparisons: Sequence[Comparison]
+) -> Iterator[tuple[int, Said, pd.Timestamp]]:
+    """Each opinion of one rater as it was stored, oldest first, an empty one where all was taken back: (row of
+    `comparisons`, opinion, when)."""
     rows = {_name(c.prompt_id, c.models, c.repeat): n for n, c in enumerate(comparisons)}
-    found: dict[int, list[dict[str, Any]]] = {}
-    for rating in frame[frame["current"]].to_dict("records"):
+    found: dict[tuple[int, Any], list[dict[str, Any]]] = {}
+    for rating in frame.to_dict("records"):
         ranking = (rating["evidence"] or {}).get("ranking")
         repeat = bool((rating["evidence"] or {}).get("repeat"))
         names = [(rating["model_a"], rating["model_b"])] + ([tuple(ranking["models"])] if ranking else [])
         for models in names:
             row = rows.get(_name(rating["prompt_id"], models, repeat))
             if row is not None:
-                found.setdefault(row, []).append(rating)
-    said = {row: _said(ratings, len(comparisons[row].models)) for row, ratings in found.items()}
-    return {row: one for row, one in said.items() if not is_empty(one.opinion)}
+                ranked = len(comparisons[row].models) > 2  # stored as several rows, under one key
+                found.setdefault((row, _batch(rating["key"]) if ranked else rating["id"]), []).append(rating)
+    for (row, _), ratings in found.items():
+        yield row, _said(ratings, len(comparisons[row].models)), ratings[-1]["created"]
 
 
 def _name(prompt_id: str, models: Iterable[str], repeat: bool) -> tuple[str, frozenset[str], bool]:
@@ -194,7 +204,7 @@ def _each_score(batch: Iterable[dict[str, Any]]) -> Iterator[tuple[str, str, flo
                 yield from ((name, rating[f"model_{side}"], value) for side, value in score.items())
 
 
-def evidence_of(comparison: Comparison, seed: int, **more: bool) -> dict[str, Any]:
-    """Under which rule and circumstances an opinion was given; of `more`, what is true."""
+def evidence_of(comparison: Comparison, seed: int, **more: bool | str) -> dict[str, Any]:
+    """Under which rule and circumstances an opinion was given; of `more`, what is so."""
     more |= {"repeat": comparison.repeat, "check": comparison.check}
-    return {"sides": RULE, "seed": seed, **{name: True for name, so in more.items() if so}}
+    return {"sides": RULE, "seed": seed, **{name: so for name, so in more.items() if so}}

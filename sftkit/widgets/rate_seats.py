@@ -16,7 +16,9 @@ from typing import Any, Protocol
 from sftkit.errors import SftkitError
 from sftkit.widgets.labels import label, table
 
-SPOKEN = frozenset({"hello", "rows", "row", "next", "hold", "vote", "judge", "part", "filter", "progress"})
+SPOKEN = frozenset(
+    {"hello", "rows", "row", "next", "hold", "vote", "judge", "history", "part", "filter", "progress"}
+)
 KEPT = frozenset(
     {"reveal"}
 )  # of the protocol too, but who is behind the answers is for whoever made the project to say

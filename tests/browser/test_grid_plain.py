@@ -88,7 +88,9 @@ def grid_of(folder: Path, **more: Any) -> sk.ComparisonGrid:
         for model in ("base", "tuned")
     ]  # fmt: skip
     store = sk.RatingStore(f"sqlite:///{folder / 'ratings.db'}")
-    return sk.ComparisonGrid(sk.Generations.from_frame(pd.DataFrame(rows)), store=store, rater="ana", **more)
+    told = "# How to rate\n\nRead **both** answers to the end.\n\n- A fact that is wrong weighs more than style.\n- Length is no merit.\n\n`T` is for a tie."
+    store.project("pilot", sk.Generations.from_frame(pd.DataFrame(rows)), instructions=told)
+    return sk.ComparisonGrid(store=store, rater="ana", project="pilot", **more)
 
 
 def shot(page: Page, name: str) -> None:
@@ -121,7 +123,10 @@ def test_the_grid_in_a_plain_page_by_a_bare_model(page, tmp_path, scheme):
     assert (text < 0.3 and ground > 0.8) if scheme == "light" else (text > 0.7 and ground < 0.3)
     shot(page, f"plain_{scheme}")
 
-    grid.focus()
+    expect(grid.locator(".card .instructions strong")).to_have_text("both")  # before the first vote
+    shot(page, f"plain_instructions_{scheme}")
+    page.keyboard.press("Enter")
+    expect(grid.locator(".card")).to_have_count(0)
     page.keyboard.press("a")
     expect(grid.locator(".count")).to_contain_text("1 of 12")
     expect(grid.locator(".row.open")).to_have_attribute("aria-rowindex", "3")
@@ -132,7 +137,15 @@ def test_the_grid_in_a_plain_page_by_a_bare_model(page, tmp_path, scheme):
     assert grid.bounding_box() == {"x": 0, "y": 0, **size}
     shot(page, f"plain_full_{scheme}")
     page.keyboard.press("Escape")
-    assert [rating.verdict for rating in frame.grid.store.frame().itertuples()] == ["a"]
+    page.keyboard.press("k")
+    page.keyboard.press("b")  # another mind
+    expect(grid.locator(".answer.chosen-b")).to_be_visible()
+    grid.locator(".earlier summary").click()
+    expect(grid.locator(".earlier tbody tr")).to_have_count(2)
+    grid.locator(".earlier").scroll_into_view_if_needed()
+    shot(page, f"plain_earlier_{scheme}")
+    kept = frame.grid.store.frame()
+    assert len(kept) == 2 and set(kept["verdict"]) == {"a", "b"} and kept["current"].tolist() == [False, True]
     page.evaluate("window.close_view()")
     assert page.evaluate("document.adoptedStyleSheets.length") == 0  # nothing stays behind
     assert page.watched.left == [] and page.watched.errors == [] and refused == []

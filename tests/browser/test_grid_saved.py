@@ -48,6 +48,17 @@ def test_a_saved_notebook_shows_the_state_without_a_kernel(notebook, page, lab):
     expect(picture).to_be_hidden()  # while the grid lives
     notebook.shot("grid_live", page)
     notebook.save()
+    page.reload()  # JupyterLab forgets which output the kernel's picture is; the page finds it again
+    notebook.wait()
+    area = notebook.area("grid = ")
+    grid = area.locator(".sftkit-grid")
+    expect(grid.locator(".row.open .answer").first).to_be_visible()
+    grid.locator(".bar").click(position={"x": 2, "y": 2})
+    page.keyboard.press("a")
+    expect(grid.locator(".count")).to_contain_text("3 of 30")
+    expect(area.locator(".sftkit-picture")).to_contain_text("3 of 30 rated by ana")
+    expect(area.locator(".sftkit-picture")).to_be_hidden()
+    notebook.save()
 
     path = lab.folder / "notebooks/test.ipynb"
     saved = json.loads(path.read_text(encoding="utf-8"))
@@ -62,7 +73,7 @@ def test_a_saved_notebook_shows_the_state_without_a_kernel(notebook, page, lab):
     page.wait_for_function("() => window.jupyterapp?.shell")
     again = page.locator(".jp-OutputArea .sftkit-picture")
     expect(again).to_be_visible()
-    expect(again).to_contain_text("2 of 30 rated by ana")
+    expect(again).to_contain_text("3 of 30 rated by ana")
     expect(again).to_contain_text("Question <i>3</i> & more?")
     expect(again).to_contain_text("and 10 more rows")
     expect(page.get_by_text("Error displaying widget")).to_be_hidden()
@@ -71,5 +82,5 @@ def test_a_saved_notebook_shows_the_state_without_a_kernel(notebook, page, lab):
     command = [sys.executable, "-m", "nbconvert", "--to", "html", str(path)]
     subprocess.run(command, check=True, capture_output=True)
     html = path.with_suffix(".html").read_text(encoding="utf-8")
-    assert "2 of 30 rated by ana" in html and "Question &lt;i&gt;3&lt;/i&gt;" in html
+    assert "3 of 30 rated by ana" in html and "Question &lt;i&gt;3&lt;/i&gt;" in html
     assert page.watched.left == [] and page.watched.errors == []

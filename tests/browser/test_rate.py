@@ -27,6 +27,7 @@ client = sys.modules["rate_client"] = module_from_spec(SPEC)
 SPEC.loader.exec_module(client)
 JUDGE = "judge:<img src=x onerror=window.pwned=1>/pairwise"
 TOKEN, MODELS = client.TOKEN, client.MODELS
+INSTRUCTIONS = "# Before you begin\n\nRead **both** answers.\n\n1. Facts first.\n2. Then style."
 KINDS: dict[str, list[str]] = {}
 for row in json.loads((TESTS.parent / "widgets/test/xss_corpus.json").read_text("utf-8")):
     KINDS.setdefault(row["kind"], []).append(row["text"])
@@ -71,7 +72,7 @@ class Terminal:
 @pytest.fixture
 def terminal(tmp_path) -> Iterator[Terminal]:
     store = RatingStore(f"sqlite:///{tmp_path / 'ratings.db'}")
-    store.project("pilot", client.answers(prompts=12))
+    store.project("pilot", client.answers(prompts=12), instructions=INSTRUCTIONS)
     terminal = Terminal(store)
     terminal.store = store
     terminal.start()
@@ -123,6 +124,10 @@ def test_a_rater_by_link_name_and_keys_and_the_server_killed_meanwhile(terminal,
     page.keyboard.type("ana")
     page.keyboard.press("Enter")
     expect(page.locator(".row.open .answer").first).to_be_visible()
+    expect(page.locator(".card .instructions strong")).to_have_text("both")
+    notebook_shot("rate_instructions", page)
+    page.keyboard.press("Enter")  # "Begin" has the focus
+    expect(page.locator(".card")).to_have_count(0)
     notebook_shot("rate_grid", page)
     done = press(page, "abt", 0, 12)
     expect(page.locator(".row.open .answer").first).to_be_visible()
@@ -144,8 +149,19 @@ def test_a_rater_by_link_name_and_keys_and_the_server_killed_meanwhile(terminal,
     done = press(page, "ab", 4, 12)
     page.get_by_role("button", name="中文").click()
     expect(page.locator(".count")).to_contain_text(f"{done} / 12")
+    expect(page.locator(".row.open .answer").first).to_be_visible()
+    page.keyboard.press("u")  # the steps of before are there, in the other language
+    expect(page.locator(".count")).to_contain_text(f"{done - 1} / 12")
+    page.keyboard.press("Shift+U")
+    expect(page.locator(".count")).to_contain_text(f"{done} / 12")
+    expect(page.locator(".saving")).to_have_text("已全部保存")
+    page.keyboard.press("i")
+    expect(page.locator(".card .instructions")).to_be_visible()
+    page.keyboard.press("Escape")
     notebook_shot("rate_zh", page)
     votes = terminal.store.frame()
+    assert votes["verdict"].tolist().count("retracted") == 1 and len(votes) == 8
+    votes = votes[votes["current"]]
     assert len(votes) == 6 and set(votes["rater"]) == {"human:ana"} and set(votes["project"]) == {"pilot"}
     everything = "\n".join([*texts, page.content(), page.evaluate("JSON.stringify(localStorage)")])
     for word in (*MODELS, "ratings.db", "sqlite", str(terminal.store.url)):

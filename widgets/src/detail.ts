@@ -3,10 +3,11 @@
 import { answers } from "./answers";
 import { copyButton } from "./copy";
 import { h, type Label } from "./dom";
+import { history } from "./earlier";
 import { folded, watchLengths } from "./fold";
 import { chip } from "./list";
 import type { Parts } from "./parts";
-import type { Comparison, Dimension, JudgeVerdict, Side } from "./protocol";
+import type { Comparison, Dimension, Earlier, JudgeVerdict, Side } from "./protocol";
 import { verdicts } from "./verdicts";
 
 export interface Look {
@@ -21,6 +22,7 @@ export interface Look {
 /** What judges said, of comparisons that have a vote; undefined while the kernel is being asked. */
 export interface Judges {
   of(comparison: Comparison): JudgeVerdict[] | undefined;
+  earlier(id: string): Promise<Earlier[]>; // what was said of a row before, by people
   dimensions: Dimension[];
 }
 
@@ -41,6 +43,7 @@ export function detail(
     comparison.reference ? reference(comparison, look, label, (open) => changed({ reference: open })) : null,
     answers(comparison, { look, label, changed, parts }),
     comparison.judged > 0 && voted ? verdicts(judges.of(comparison), judges.dimensions, label) : null,
+    comparison.rating > 0 || comparison.names ? history(comparison, judges.dimensions, judges.earlier, label) : null,
   );
   watchLengths(element);
   return element;

@@ -6,13 +6,14 @@ import { detail, type Look } from "./detail";
 import { Attention, labelled, type Label } from "./dom";
 import { FilterBar } from "./filter";
 import { fill } from "./full";
+import { Instructions } from "./instructions";
 import { Hands } from "./hands";
 import { Judging } from "./judging";
 import { List } from "./list";
 import { Outbox } from "./outbox";
 import { allDone, Bar, message, type Saving } from "./panels";
 import { Parts } from "./parts";
-import { hidePicture } from "./picture";
+import { hidePicture, keepPicture } from "./picture";
 import { Kernel, NO_OPINION, Unreachable, type Filtered, type Model, type Opinion, type Saved, type Setup, type Side, type Vote } from "./protocol";
 import { Shell } from "./shell";
 import { GridState, isComplete, same, withRank, withScore, withTag, withVerdict } from "./state";
@@ -23,7 +24,7 @@ const PATIENCE_MS = 1500; // after which a vote without an answer is called unsa
 
 export class Grid {
   private readonly kernel: Kernel;
-  private readonly label: Label;
+  readonly label: Label;
   readonly shell: Shell;
   private readonly body: HTMLElement;
   readonly look: Look = { view: "markdown", diff: ["a", "b"], reference: true, full: false, dense: false };
@@ -36,8 +37,10 @@ export class Grid {
   dock!: Dock;
   private bar!: Bar;
   filter!: FilterBar;
+  instructions!: Instructions;
   outbox!: Outbox;
   private team: Team | null = null;
+  private name = ""; // of this grid in the browser
   private project = false; // what comes next is the kernel's to say
   private revealed = false;
   private gone = false; // the kernel was restarted, and does not know this widget
@@ -57,6 +60,7 @@ export class Grid {
       saved: (saved) => this.state && this.receive(saved),
       filtered: (filter) => this.state && (this.filter.show(filter), this.filtered(filter)),
       revealed: () => this.state && void this.showNames(),
+      pictured: (picture) => keepPicture(model.widget_manager, this.name, picture),
       gone: () => this.cut(true),
       back: () => this.cut(false),
     });
@@ -96,7 +100,8 @@ export class Grid {
   private start(setup: Setup): void {
     this.state = new GridState(setup.states, setup.dimensions, setup.columns, setup.order);
     if (this.state.total === 0) return this.body.replaceChildren(message(this.label("grid.nothing")));
-    this.showPicture = hidePicture(setup.grid);
+    this.showPicture = hidePicture((this.name = setup.grid));
+    this.state.recall(setup.steps);
     this.project = setup.project !== null;
     this.revealed = setup.revealed;
     this.build(setup);
@@ -110,6 +115,7 @@ export class Grid {
       this.team = new Team(inSight, () => this.kernel.ask({ kind: "progress" }), (told) => this.others(told));
       void this.next(null);
     } else this.go(this.state.nextUnrated(null) ?? this.state.kept?.[0] ?? 0);
+    this.instructions.atStart(this.state.total - this.state.count(".", "x"));
   }
 
   private build(setup: Setup): void {
@@ -125,9 +131,10 @@ export class Grid {
       flag: () => this.change({ ...state.opinion, flag: !state.opinion.flag }),
       skip: (reason) => this.change({ ...state.opinion, verdict: "skipped", reason }),
     });
-    const names = ["unrated", "undo", "redo", "full", "dense", "filter", "judge", "card"] as const;
+    this.instructions = new Instructions(setup.instructions, setup.grid, this.shell, label, this.parts, () => this.attention.reset());
+    const names = ["unrated", "undo", "redo", "full", "dense", "filter", "judge", "instructions", "card"] as const;
     const actions = Object.fromEntries(names.map((name) => [name, () => this.hands.run({ do: name })]));
-    this.bar = new Bar(state, label, { ...(actions as Record<(typeof names)[number], () => void>), filter: () => this.filter.press() });
+    this.bar = new Bar(state, label, { ...(actions as Record<(typeof names)[number], () => void>), filter: () => this.filter.press() }, setup.instructions !== "");
     this.filter = new FilterBar(label, (text) => kernel.ask({ kind: "filter", text }), (filter) => this.filtered(filter));
     this.outbox = new Outbox(
       setup.grid,
@@ -231,7 +238,8 @@ export class Grid {
   private detail(): HTMLElement {
     const { current, dimensions } = this.state;
     if (!current) return message(this.label("grid.loading"));
-    const judges = { of: this.judging.of.bind(this.judging), dimensions };
+    const earlier = async (id: string) => (await this.kernel.ask({ kind: "history", id })).earlier;
+    const judges = { of: this.judging.of.bind(this.judging), earlier, dimensions };
     return detail(current, this.look, judges, this.label, (look) => this.changeLook(look, false), this.parts);
   }
 
@@ -295,18 +303,23 @@ export class Grid {
     else this.update();
   }
 
-  private save(row: number, now: boolean): void {
+  private save(row: number, now: boolean, step: Vote["step"] = null): void {
     const comparison = this.state.comparisons.get(row);
     if (!comparison) return;
     const { id, opinion, rating } = comparison;
-    this.outbox.put({ id, opinion, base: rating, seconds: this.attention.seconds, next: this.project && this.advanceFrom === row }, now);
+    this.outbox.put({ id, opinion, base: rating, seconds: this.attention.seconds, next: this.project && this.advanceFrom === row, step }, now);
   }
 
-  step(row: number | null): void {
+  /** A step of before this page was opened may concern a row whose text is not here yet. */
+  async step(which: "undo" | "redo"): Promise<void> {
+    const row = this.state.rowOf(which);
     if (row === null) return;
+    if (!this.state.comparisons.has(row)) await this.fetch(row);
+    if (row !== this.state.rowOf(which) || !this.state.comparisons.has(row)) return;
+    this.state[which]();
     this.advanceFrom = null;
     this.finished = false;
-    this.save(row, true);
+    this.save(row, true, which);
     this.layOut();
   }
 

@@ -3,6 +3,7 @@
 import { forget } from "./fold";
 import type { Grid } from "./grid";
 import { command, type Command } from "./keys";
+import { keyCard } from "./panels";
 import { withVerdict } from "./state";
 
 const REPEATED = ["mark", "go", "scroll"]; // what a key that is held down does again and again
@@ -21,7 +22,7 @@ export class Hands {
     }
     if ((event.key === "Enter" || event.key === " ") && target.closest("button, summary, a")) return; // it is pressed
     const wanted = this.grid.state?.total ? command(event, this.grid.state.places) : null;
-    if (!wanted || (this.grid.shell.showsCard && wanted.do !== "card" && wanted.do !== "close")) return;
+    if (!wanted || (this.grid.shell.showsCard && !["card", "instructions", "close"].includes(wanted.do))) return;
     event.preventDefault();
     this.grid.shell.inSight();
     if (!event.repeat || REPEATED.includes(wanted.do)) this.run(wanted);
@@ -59,9 +60,8 @@ export class Hands {
       case "scroll":
         return grid.list.scrollBy(wanted.pages);
       case "undo":
-        return grid.step(state.undo());
       case "redo":
-        return grid.step(state.redo());
+        return void grid.step(wanted.do);
       case "judge":
         return grid.showJudge();
       case "raw":
@@ -76,8 +76,10 @@ export class Hands {
         return grid.changeLook({ [wanted.do]: !look[wanted.do] });
       case "filter":
         return grid.filter.focus();
+      case "instructions":
+        return grid.shell.showsCard ? grid.shell.hideCard() : grid.instructions.show();
       case "card":
-        return grid.shell.showsCard ? grid.shell.hideCard() : grid.shell.showCard(state.ranks);
+        return grid.shell.showsCard ? grid.shell.hideCard() : this.showKeys();
       case "close":
         return this.closeOne();
     }
@@ -89,6 +91,11 @@ export class Hands {
     else if (this.grid.dock.asksReason) this.grid.dock.closeSkip();
     else if (this.grid.look.full) this.grid.changeLook({ full: false });
     else this.grid.shell.focus();
+  }
+
+  private showKeys(): void {
+    const { shell, label, state, instructions } = this.grid;
+    shell.showCard((close) => keyCard(label, state.ranks, instructions.text !== "", close));
   }
 
   private leaveField(field: HTMLElement): void {

@@ -6,6 +6,7 @@ import { unpacked } from "./unpack";
 export interface Model {
   get(name: string): unknown;
   send(content: unknown): void;
+  widget_manager?: unknown; // the host's own
   on(event: string, handler: (message: any, buffers?: DataView[]) => void): void;
   off(event: string, handler: (message: any, buffers?: DataView[]) => void): void;
 }

@@ -12,7 +12,7 @@ export type Command =
   | { do: Plain };
 
 type Plain =
-  | "tying" | "unrated" | "note" | "tags" | "flag" | "skip" | "undo" | "redo" | "raw" | "diff" | "expand" | "reference" | "full" | "dense" | "filter" | "judge" | "card" | "close"; // prettier-ignore
+  | "tying" | "unrated" | "note" | "tags" | "flag" | "skip" | "undo" | "redo" | "raw" | "diff" | "expand" | "reference" | "full" | "dense" | "filter" | "judge" | "instructions" | "card" | "close"; // prettier-ignore
 
 /** Which of the two kinds of rows a line of the card is for. */
 export type Kind = "pair" | "ranking" | "both";
@@ -46,6 +46,7 @@ export const CARD: readonly (readonly [keys: readonly string[], label: string, w
   [["L"], "grid.key.dense", "both"],
   [["/"], "grid.key.filter", "both"],
   [["V"], "grid.key.judge", "both"],
+  [["I"], "grid.key.instructions", "both"],
   [["?"], "grid.key.card", "both"],
 ];
 
@@ -76,6 +77,7 @@ const PLAIN: Record<string, Command> = {
   l: { do: "dense" },
   "/": { do: "filter" },
   v: { do: "judge" },
+  i: { do: "instructions" },
   "?": { do: "card" },
   Escape: { do: "close" },
 };

@@ -14,6 +14,7 @@ export interface BarActions {
   dense(): void;
   filter(): void;
   judge(): void;
+  instructions(): void;
   card(): void;
 }
 
@@ -35,6 +36,7 @@ export class Bar {
     private readonly state: GridState,
     private readonly label: Label,
     actions: BarActions,
+    instructed = false, // there are instructions
   ) {
     const button = (name: keyof BarActions, key: string, text: string) =>
       h("button", { type: "button", class: `do-${name}`, title: `${label(`grid.key.${name}`)} (${key})`, "aria-label": label(`grid.key.${name}`), onclick: actions[name] }, text);
@@ -46,12 +48,14 @@ export class Bar {
       dense: button("dense", "L", label("grid.dense")),
       full: button("full", "Z", label("grid.full")),
       unrated: button("unrated", "Enter", label("grid.next")),
+      instructions: button("instructions", "I", label("grid.instructions")),
       card: button("card", "?", "?"),
     };
     this.meter.setAttribute("aria-label", label("grid.progress"));
     this.element = h("div", { class: "bar" }, this.meter, this.count, this.all, this.saving, h("span", { class: "gap" }));
-    const { judge, undo, redo, filter, dense, full, unrated, card } = this.buttons;
-    this.element.append(judge, undo, redo, filter, dense, full, unrated, card);
+    const { judge, undo, redo, filter, dense, full, unrated, instructions, card } = this.buttons;
+    instructions.hidden = !instructed;
+    this.element.append(judge, undo, redo, filter, dense, full, unrated, instructions, card);
   }
 
   /** judged: the row just voted on, where a judge's verdict can be looked at; null for none. */
@@ -67,8 +71,8 @@ export class Bar {
     const silent = (saving === "saved" && rated === 0) || (saving === "gone" && unsaved === 0);
     const text = silent ? "" : this.label(`grid.${saving}`, { n: unsaved });
     if (this.saving.textContent !== text) this.saving.textContent = text;
-    this.buttons.undo.disabled = !this.state.canUndo;
-    this.buttons.redo.disabled = !this.state.canRedo;
+    this.buttons.undo.disabled = this.state.rowOf("undo") === null;
+    this.buttons.redo.disabled = this.state.rowOf("redo") === null;
     this.press("dense", look.dense);
     this.press("full", look.full);
     this.press("filter", this.state.kept !== null);
@@ -91,22 +95,28 @@ export class Bar {
   }
 }
 
-/** ranks: whether more than two answers stand side by side. */
-export function keyCard(label: Label, ranks: boolean, close: () => void): HTMLElement {
-  const lines = CARD.filter(([, , where]) => where !== (ranks ? "pair" : "ranking")).map(([keys, meaning]) =>
-    h("div", {}, h("dt", {}, ...keys.map((key) => (key === "…" ? key : h("kbd", {}, key)))), h("dd", {}, label(meaning))),
-  );
+/** What lies over the grid until it is closed. */
+export function card(title: string, closeWord: string, close: () => void, ...content: (Node | string)[]): HTMLElement {
   return h(
     "div",
     { class: "veil", onclick: (event: MouseEvent) => event.target === event.currentTarget && close() },
     h(
       "div",
-      { class: "card", role: "dialog", "aria-modal": "true", "aria-label": label("grid.keys") },
-      h("header", {}, h("strong", {}, label("grid.keys")), h("button", { type: "button", onclick: close }, label("grid.close"))),
-      h("dl", {}, ...lines),
-      h("p", {}, label(ranks ? "grid.keys_note_ranking" : "grid.keys_note")),
+      { class: "card", role: "dialog", "aria-modal": "true", "aria-label": title },
+      h("header", {}, h("strong", {}, title), h("button", { type: "button", onclick: close }, closeWord)),
+      ...content,
     ),
   );
+}
+
+/** ranks: whether more than two answers stand side by side; instructed: whether there are instructions. */
+export function keyCard(label: Label, ranks: boolean, instructed: boolean, close: () => void): HTMLElement {
+  const here = CARD.filter(([, meaning, where]) => where !== (ranks ? "pair" : "ranking") && (instructed || meaning !== "grid.key.instructions"));
+  const lines = here.map(([keys, meaning]) =>
+    h("div", {}, h("dt", {}, ...keys.map((key) => (key === "…" ? key : h("kbd", {}, key)))), h("dd", {}, label(meaning))),
+  );
+  const note = h("p", {}, label(ranks ? "grid.keys_note_ranking" : "grid.keys_note"));
+  return card(label("grid.keys"), label("grid.close"), close, h("dl", {}, ...lines), note);
 }
 
 export interface DoneActions {

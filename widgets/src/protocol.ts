@@ -44,7 +44,20 @@ export interface Setup {
   filterable: Record<string, string[]>; // columns that a filter may name, with the values to choose from
   filter: Filtered;
   project: { name: string; overlap: number } | null;
+  instructions: string; // Markdown of whoever made the project; "" for none
+  steps: Record<"done" | "undone", Step[]>; // what can be undone and done again, the next one last
   revealed: boolean; // the models' names may be shown
+}
+
+/** A change of one row's opinion: before and after. */
+export type Step = [row: number, before: Opinion, after: Opinion];
+
+/** What was said of a row before. */
+export interface Earlier {
+  rater: string; // "" for the one who rates here
+  when: string; // ISO 8601, UTC
+  opinion: Opinion;
+  undo: boolean; // it took something back
 }
 
 export interface Preview {
@@ -121,6 +134,7 @@ export interface Vote {
   base: number; // id of the rating that the page knew
   restored: boolean; // kept in the browser since before a reload or restart
   next: boolean; // the rater waits for the next row
+  step: "undo" | "redo" | null; // how it came about, where it is no new opinion
 }
 
 /** How far all raters of a project are. */
@@ -134,7 +148,7 @@ export type Request =
   | { kind: "hello" | "progress" | "reveal" }
   | { kind: "rows"; from: number; to: number }
   | { kind: "row" | "hold" | "next"; row: number }
-  | { kind: "judge"; id: string }
+  | { kind: "judge" | "history"; id: string }
   | { kind: "filter"; text: string }
   | { kind: "part"; name: string }
   | ({ kind: "vote" } & Vote);
@@ -144,6 +158,7 @@ export interface News {
   saved(saved: Saved): void;
   filtered(filter: Filtered): void;
   revealed(): void;
+  pictured(picture: Record<string, string>): void; // the saved picture anew, by MIME type
   gone(): void; // the kernel was restarted
   back(): void;
 }
@@ -157,6 +172,7 @@ export class Kernel {
       if ("state" in message) news.saved(message as Saved);
       else if ("filter" in message) news.filtered(message.filter as Filtered);
       else if ("revealed" in message) news.revealed();
+      else if ("picture" in message) news.pictured(message.picture as Record<string, string>);
     };
     this.questions = new Questions(model, tell, news.gone, news.back);
   }
@@ -167,6 +183,7 @@ export class Kernel {
   ask(request: { kind: "next"; row: number }): Promise<{ row: number | null }>; // -1: from the start
   ask(request: { kind: "hold"; row: number }): Promise<{ closed: string | null }>;
   ask(request: { kind: "judge"; id: string }): Promise<{ judges: JudgeVerdict[] }>;
+  ask(request: { kind: "history"; id: string }): Promise<{ earlier: Earlier[] }>;
   ask(request: { kind: "filter"; text: string }): Promise<Filtered>;
   ask(request: { kind: "progress" }): Promise<{ all: Progress | null; states: string }>;
   ask(request: { kind: "reveal" }): Promise<object>;

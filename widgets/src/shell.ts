@@ -1,7 +1,6 @@
 // The grid's outermost element: it keeps keys from JupyterLab, shows errors at its foot and the key card over all.
 
 import { h, type Label } from "./dom";
-import { keyCard } from "./panels";
 
 export class Shell {
   readonly root: HTMLElement;
@@ -9,6 +8,7 @@ export class Shell {
   private readonly errors = h("div", { class: "errors", role: "alert" });
   private failed = false; // what is shown is an error
   private card: HTMLElement | null = null;
+  private closed = (): void => {}; // what is to be done when the card is gone
 
   constructor(
     element: HTMLElement,
@@ -76,16 +76,19 @@ export class Shell {
     return this.card !== null;
   }
 
-  /** The key card, of rankings or of pairs. */
-  showCard(ranks: boolean): void {
-    this.card = keyCard(this.label, ranks, () => this.hideCard());
+  /** Lay a card over all, in the place of another one. make: gets what closes it. */
+  showCard(make: (close: () => void) => HTMLElement, closed = (): void => {}): void {
+    this.card?.remove();
+    this.card = make(() => this.hideCard());
+    this.closed = closed;
     this.root.append(this.card);
-    this.card.querySelector("button")?.focus();
+    this.card.querySelector("button")?.focus({ preventScroll: true });
   }
 
   hideCard(): void {
     this.card?.remove();
     this.card = null;
+    this.closed();
     this.focus();
   }
 }

@@ -1,6 +1,6 @@
 // What the grid knows and what can happen to it, without a page: states, focus, filter, opinions, undo and redo.
 
-import { LETTERS, NO_OPINION, type Comparison, type Dimension, type Opinion, type Side, type State } from "./protocol";
+import { LETTERS, NO_OPINION, type Comparison, type Dimension, type Opinion, type Side, type State, type Step } from "./protocol";
 
 interface Change {
   row: number;
@@ -130,12 +130,15 @@ export class GridState {
     return this.states.join("") !== before;
   }
 
-  get canUndo(): boolean {
-    return this.done.length > 0;
+  /** The steps of before this page was opened, as the store has them. */
+  recall({ done, undone }: Record<"done" | "undone", Step[]>): void {
+    const change = ([row, before, after]: Step) => ({ row, before, after });
+    [this.done, this.undone] = [done.map(change), undone.map(change)];
   }
 
-  get canRedo(): boolean {
-    return this.undone.length > 0;
+  /** The row that undo or redo would change; null when there is none. */
+  rowOf(step: "undo" | "redo"): number | null {
+    return (step === "undo" ? this.done : this.undone).at(-1)?.row ?? null;
   }
 
   /** Take the last change back and go to its comparison; its row, or null when there is none. */

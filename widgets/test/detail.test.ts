@@ -8,7 +8,7 @@ import { NO_OPINION, type Comparison, type Opinion } from "../src/protocol";
 import { browserParts } from "./fake";
 
 const label = (key: string, values?: Record<string, string | number>) => `${key}${values ? ` ${Object.values(values).join(" ")}` : ""}`;
-const nobody = { of: () => [], dimensions: [] };
+const nobody = { of: () => [], earlier: async () => [], dimensions: [] };
 let look: Look;
 let resized: () => void;
 

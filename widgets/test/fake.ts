@@ -1,7 +1,7 @@
 // A kernel made of a few lines, and what jsdom lacks. It keeps every message, so that a test can look at the votes.
 
 import { vi } from "vitest";
-import type { Comparison, Filtered, JudgeVerdict, Model, Opinion, Saved, Side, Vote } from "../src/protocol";
+import type { Comparison, Earlier, Filtered, JudgeVerdict, Model, Opinion, Saved, Side, Step, Vote } from "../src/protocol";
 import { NO_OPINION } from "../src/protocol";
 import { stateOf } from "../src/state";
 
@@ -30,6 +30,9 @@ export class FakeKernel implements Model {
   asked: string[] = []; // kinds of questions
   alive = true;
   refuse = "";
+  instructions = "";
+  steps: Record<"done" | "undone", Step[]> = { done: [], undone: [] };
+  earlier: Earlier[] = [];
   project = false;
   dimensions = ["honesty", "safety"];
   closed = new Set<number>(); // rows that others have
@@ -118,6 +121,8 @@ export class FakeKernel implements Model {
       case "reveal":
         queueMicrotask(() => this.tell({ revealed: true }));
         return {};
+      case "history":
+        return { earlier: this.earlier };
       case "judge":
         return { judges: this.opinions.get(Number(message.id.slice(1)))?.verdict ? this.judges : [] };
     }
@@ -128,7 +133,7 @@ export class FakeKernel implements Model {
     const anchors = { 1: "bad", 3: "so so", 5: "good" };
     const dimensions = this.dimensions.map((name) => ({ name, label: name, anchors }));
     const project = this.project ? { name: "pilot", overlap: 1 } : null;
-    return { grid: "g1", columns: this.sides.length, states: this.states, order: null, dimensions, tags: ["too long"], filterable: { task: ["qa", "math"] }, filter: this.filter, project, revealed: false };
+    return { grid: "g1", columns: this.sides.length, states: this.states, order: null, dimensions, tags: ["too long"], filterable: { task: ["qa", "math"] }, filter: this.filter, project, instructions: this.instructions, steps: this.steps, revealed: false };
   }
 
   private comparison(row: number): Comparison {

@@ -12,7 +12,7 @@ const ok = async (vote: Vote): Promise<Saved> => ({ row: 0, state: "a", opinion:
 const open = () =>
   new Outbox("g", (vote) => (sent.push(vote), answer(vote)), (_, vote) => saved.push(vote), (error) => failed.push(error), () => {});
 const put = (box: Outbox, opinion: Partial<Opinion>, now: boolean) =>
-  box.put({ id: "c1", base: 0, seconds: 1, next: false, opinion: { ...NO_OPINION, ...opinion } }, now);
+  box.put({ id: "c1", base: 0, seconds: 1, next: false, step: null, opinion: { ...NO_OPINION, ...opinion } }, now);
 
 beforeEach(() => {
   vi.useFakeTimers();

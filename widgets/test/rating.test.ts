@@ -298,7 +298,7 @@ test("the end counts every kind of vote; the project's count goes on with one's 
   const said = (key: string, values?: object) => `${key} ${JSON.stringify(values)}`;
   const state = new GridState("abtnns.", []);
   const nothing = () => {};
-  const actions = { unrated: nothing, undo: nothing, redo: nothing, full: nothing, dense: nothing, filter: nothing, judge: nothing, card: nothing };
+  const actions = { unrated: nothing, undo: nothing, redo: nothing, full: nothing, dense: nothing, filter: nothing, judge: nothing, instructions: nothing, card: nothing };
   const panel = allDone(state, said, false, 0, { next: nothing, back: nothing, unfilter: nothing, reveal: async () => {} });
   expect(panel.textContent).toContain('{"a":1,"tie":1,"b":1,"both_bad":2,"ranked":0,"skipped":1}');
 
