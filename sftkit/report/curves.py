@@ -261,15 +261,24 @@ def _axes(plot: Any, x: str, y: str, log: bool, span: tuple[float | None, float 
     plot.set_xlim(*span)
     plot.locator_params(axis="x", integer=True)  # steps are whole
     if log:
-        from matplotlib.ticker import LogFormatter
-
         plot.set_yscale("log")
-        for axis_part in ("major", "minor"):  # 2, not 2 × 10⁰
-            getattr(plot.yaxis, f"set_{axis_part}_formatter")(LogFormatter(minor_thresholds=(2, 0.5)))
+        for axis_part in ("major", "minor"):
+            getattr(plot.yaxis, f"set_{axis_part}_formatter")(_plain_logs())
     plot.grid(color=GREY, alpha=0.25, linewidth=0.6)
     plot.tick_params(which="both", colors=GREY)
     plot.spines[["top", "right"]].set_visible(False)
     plot.spines[["left", "bottom"]].set_color(GREY)
+
+
+def _plain_logs() -> Any:
+    """Ticks of a logarithmic axis as people write numbers: 2 and 0.04, not 2 × 10⁰ and 4e-02."""
+    from matplotlib.ticker import LogFormatter
+
+    class Plain(LogFormatter):
+        def __call__(self, x: float, pos: int | None = None) -> str:
+            return f"{x:g}" if super().__call__(x, pos) else ""
+
+    return Plain(minor_thresholds=(2, 0.5))
 
 
 def _draw(

@@ -13,6 +13,7 @@ import os
 import re
 import shutil
 import sys
+import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -32,6 +33,7 @@ TRAINS = ("torch", "deepspeed", "transformers", "flash-attn", "bitsandbytes")
 SHOWS = ("jupyterlab", "ipywidgets", "anywidget")
 KEYS = ("OPENAI_API_KEY", "HF_TOKEN")
 MB = 2**20
+COLUMNS = 100  # of the report: a notebook's cell is hardly wider
 BF16_CARD = FLASH_CARD = (8, 0)  # Ampere
 BF16_CPU = {"avx512_bf16", "amx_bf16"}
 
@@ -96,7 +98,7 @@ class Machine:
         rows = [(in_language(name, lang), in_language(words, lang)) for name, words in self._rows()]
         wide = max(_width(name) for name, _ in rows) + 2
         lines = [name + " " * (wide - _width(name)) + words for name, words in rows]
-        told = [in_language(_finding(finding), lang) for finding in self.findings]
+        told = [_finding(finding, lang) for finding in self.findings]
         fine = [in_language(say("Nothing to mend."), lang)]
         return "\n".join([*lines, "", *(told or fine)])
 
@@ -219,8 +221,14 @@ def _width(text: str) -> int:
     return sum(2 if ord(sign) > 0x2E80 else 1 for sign in text)
 
 
-def _finding(finding: Finding) -> Said:
+def _finding(finding: Finding, lang: str) -> str:
+    """The finding with its mark, and below it what to do."""
     mark = {"stop": "✗", "warn": "!", "inform": "·"}[finding.level]
-    if not finding.fix_label:
-        return say("{mark} {message}", mark=mark, message=finding.message)
-    return say("{mark} {message}\n    {fix}", mark=mark, message=finding.message, fix=finding.fix_label)
+    parts = [(f"{mark} ", finding.message_in(lang)), ("    ", finding.label_in(lang))]
+    return "\n".join(
+        textwrap.fill(
+            words, COLUMNS, initial_indent=mark, subsequent_indent=" " * len(mark), break_on_hyphens=False
+        )
+        for mark, words in parts
+        if words
+    )
