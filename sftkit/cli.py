@@ -167,10 +167,8 @@ def runs(
 
 def _one(runs_dir: Path, start: str) -> Path:
     """The run folder of that name, or the only one whose name begins so."""
-    from sftkit.runs.classroom import runs_folder
     from sftkit.runs.folder import run_folders
 
-    runs_dir = runs_folder(runs_dir)
     found = [folder for folder in run_folders(runs_dir) if folder.name.startswith(start)]
     return found[0] if len(found) == 1 else runs_dir / start
 

@@ -27,8 +27,8 @@ def test_every_setting_has_a_why_of_one_line_in_both_languages():
     assert list(whys()) == list(FIELDS)  # in the order of SFTConfig, none more
     for name, why in whys().items():
         assert set(why) == {"en", "zh"}, name
-        assert 20 <= len(why["en"]) <= 100 and why["en"].endswith(".") and "\n" not in why["en"], name
-        assert re.search("[一-鿿]", why["zh"]) and len(why["zh"]) <= 50 and why["zh"].endswith("。"), name
+        assert 20 <= len(why["en"]) <= 76 and why["en"].endswith(".") and "\n" not in why["en"], name
+        assert re.search("[一-鿿]", why["zh"]) and len(why["zh"]) <= 38 and why["zh"].endswith("。"), name
         assert why["en"] != FIELDS[name].description, name
     for lang in ("en", "zh"):
         assert len({why[lang] for why in whys().values()}) == len(FIELDS)
