@@ -62,6 +62,7 @@ def test_doctor_says_what_is_wrong_and_starts_nothing(sftkit, settings, tmp_path
     text = sftkit("doctor", "--pretrain", "nowhere", "--dataset", "none.jsonl", code=1)
     assert "pretrain" in text and "dataset" in text and "nothing was started" in text
     sftkit("doctor", *settings)
+    assert "runs train" in (told := sftkit("doctor", CUDA_VISIBLE_DEVICES="")) or "GPU 0" in told
     assert not (tmp_path / "runs").exists()
 
 
