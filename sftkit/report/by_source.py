@@ -13,7 +13,7 @@ import pandas as pd
 
 from sftkit.errors import ReportError
 from sftkit.report.estimates import against
-from sftkit.report.length import ALPACA_PRIOR, length_controlled_win_rate
+from sftkit.report.length import ALPACA_PRIOR, of_oriented
 from sftkit.report.scores import HUMANS, of_rater, raters
 from sftkit.report.strength import bradley_terry, pair_matrix, rankings
 
@@ -56,10 +56,9 @@ def length_controlled(votes: pd.DataFrame, baseline: str) -> pd.DataFrame:
     models also "AlpacaEval" (ALPACA_PRIOR), which halves the error on GPT-4 as a judge of a single model."""
     rows = []
     for name in voices(votes):
-        mine = of_rater(votes, name)
-        models = list(dict.fromkeys(against(mine, baseline)["model_a"]))
-        few = name.startswith("judge:") and len(models) <= FEW_MODELS
-        for model in models:
+        parts = list(against(of_rater(votes, name), baseline).groupby("model_a", sort=False))
+        few = name.startswith("judge:") and len(parts) <= FEW_MODELS
+        for model, mine in parts:
             for prior in (None, ALPACA_PRIOR) if few else (None,):
                 rows.append(
                     [
@@ -73,9 +72,9 @@ def length_controlled(votes: pd.DataFrame, baseline: str) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=LENGTH)
 
 
-def _controlled(votes: pd.DataFrame, model: str, baseline: str, prior: Any) -> Iterator[Any]:
+def _controlled(rows: pd.DataFrame, model: str, baseline: str, prior: Any) -> Iterator[Any]:
     try:
-        found = length_controlled_win_rate(votes, model, baseline, prior=prior)
+        found = of_oriented(rows, model, baseline, prior=prior)
     except ReportError as error:
         return iter([float("nan")] * 3 + [0, 0, str(error)])
     return iter([found.value, found.low, found.high, found.n, found.unscored, found.note])

@@ -20,7 +20,16 @@ from scipy.special import ndtri, stdtrit
 
 from sftkit.errors import ReportError
 from sftkit.report.agreement import matches
-from sftkit.report.estimates import LEVEL, NEEDED, Estimate, against, estimate_mean, oriented, wilson
+from sftkit.report.estimates import (
+    LEVEL,
+    NEEDED,
+    Estimate,
+    against,
+    estimate_mean,
+    means,
+    oriented,
+    wilson,
+)
 
 HUMANS = "human:*"
 PPI = "prediction-powered inference (PPI++)"
@@ -33,12 +42,17 @@ def prediction_powered(
     *,
     lam: float | None = None,
     probability: Sequence[float] | None = None,
+    small_sample: bool = False,
 ) -> Estimate:
     """The mean human score over all items, from human scores of some and the judge's of all.
 
     human, judge_same: both scores of the items that humans scored; judge_rest: the judge's of the others. lam: how far
     the judge is trusted, 0 (not at all) to 1; chosen to make the interval narrowest unless given (Angelopoulos, Duchi
-    and Zrnic 2023, "PPI++", sections 2 and 6). Interval: normal, with population variances, as in their package.
+    and Zrnic 2023, "PPI++", sections 2 and 6). Interval: normal, with population variances, as in their package; with few
+    human scores it is a little narrow: nominal 95 % cover 92.2 % at n = 50, 94.6 % at 200 and 95.8 % at 805.
+    small_sample: residuals by their leverage (HC3, MacKinnon and White 1985) and Student's t instead, which cover 94.2 %,
+    94.8 % and 95.8 % of 1,000 simulated studies each (tests/benchmarks/coverage.py); the value is the same. The figure that
+    a report shows is that of `calibrated_win_rate`, whose interval covers 94.5 %, 95.1 % and 95.8 %.
     probability: with which each human item was chosen to be scored; then weights of 1 / probability (Hájek), an error
     by linearisation (Horvitz and Thompson 1952; Zrnic and Candès 2024), and Wilson's interval on 0..1 (scores must lie
     there).
@@ -51,18 +65,36 @@ def prediction_powered(
         return Estimate.unknown(f"{len(y) or 'no'} human scores: calibration needs two or more", len(y))
     if probability is not None:
         return _weighted(y, f, rest, 1 / np.asarray(probability, dtype=float), lam)
-    n, rest_n = len(y), len(rest)
+    n, rest_n, is_tuned = len(y), len(rest), lam is None
     if not rest_n:
         lam = 0.0
-    elif lam is None:
+    elif is_tuned:
         spread = np.var(np.concatenate([f, rest]), ddof=1)
         tuned = np.mean((y - y.mean()) * (f - f.mean())) / ((1 + n / rest_n) * spread) if spread > 0 else 0.0
         lam = float(np.clip(tuned, 0, 1))
     said, variance = (lam * rest.mean(), np.var(lam * rest) / rest_n) if rest_n else (0.0, 0.0)
     value = float(said + np.mean(y - lam * f))
-    se = math.sqrt(variance + np.var(y - lam * f) / n)
-    half = float(ndtri((1 + LEVEL) / 2)) * se
+    left = y - lam * f
+    if small_sample:
+        spread, wide = (
+            _leveraged(left - left.mean(), f if is_tuned and lam else None),
+            stdtrit(n - 1, (1 + LEVEL) / 2),
+        )
+    else:
+        spread, wide = np.var(left), ndtri((1 + LEVEL) / 2)
+    se = math.sqrt(variance + spread / n)
+    half = float(wide) * se
     return Estimate(value, se, value - half, value + half, n, 0, f"{PPI}, lambda {lam:.2f}")
+
+
+def _leveraged(residual: np.ndarray, judge: np.ndarray | None) -> float:
+    """Mean square of residuals as each would be, had it not taken part in the fit: of the mean, and of lambda on `judge`. None
+    is more than doubled: with a handful of scores one of them may be all that lambda rests on."""
+    leverage = np.full(len(residual), 1 / len(residual))
+    if judge is not None:
+        away = (judge - judge.mean()) ** 2
+        leverage += away / max(float(away.sum()), 1e-12)
+    return float(np.mean((residual / np.maximum(1 - leverage, 0.5)) ** 2))
 
 
 def _weighted(
@@ -134,24 +166,36 @@ def _both(rows: pd.DataFrame, model: str, baseline: str, judge: str, humans: str
     is_human, is_judge = (matches(rows["rater"], rater) for rater in (humans, judge))
     if not is_judge.any():
         raise ReportError(f"{judge!r} has no scored vote on {model!r} against {baseline!r}")
-    said = rows[is_judge].groupby("prompt_id", sort=False)["outcome"].mean()
-    mine = rows[is_human]
-    chance = pd.to_numeric(mine["probability"]) if "probability" in mine else pd.Series(np.nan, mine.index)
-    mine = mine.assign(weight=1 / chance.astype(float).where(chance > 0))
-    people = mine.groupby("prompt_id", sort=False)[["outcome", "weight"]].mean()
-    known = people[people.index.isin(said.index)]
-    drawn = known["weight"].notna()
-    left_out = int((~drawn).sum()) if drawn.sum() >= 2 else 0
-    kept = known[drawn] if left_out else known
-    rest = said[~said.index.isin(kept.index)]
+    prompt, names = pd.factorize(rows["prompt_id"].to_numpy(object))
+    outcome = rows["outcome"].to_numpy(float)
+    said, mine = (_mean_of(prompt[which], outcome[which], len(names)) for which in (is_judge, is_human))
+    weight = np.full(len(names), np.nan)
+    if "probability" in rows:
+        chance = pd.to_numeric(rows["probability"]).to_numpy(float)
+        drawn = is_human & (chance > 0)
+        weight = _mean_of(prompt[drawn], 1 / chance[drawn], len(names))
+    people = pd.unique(prompt[is_human])  # in the order in which they voted
+    known = people[~np.isnan(said[people])]
+    sampled = ~np.isnan(weight[known])
+    left_out = int((~sampled).sum()) if sampled.sum() >= 2 else 0
+    kept = known[sampled] if left_out else known
+    judged = pd.unique(prompt[is_judge])
+    rest = judged[~np.isin(judged, kept)]
+    every = np.concatenate([kept, rest]).astype(int)
     return Both(
-        prompt=[*kept.index, *rest.index],
-        human=kept["outcome"].to_numpy(float),
-        judge=np.concatenate([said[kept.index], rest]).astype(float),
-        weight=kept["weight"].to_numpy(float) if drawn.sum() >= 2 else np.ones(len(kept)),
+        prompt=[names[place] for place in every],
+        human=mine[kept],
+        judge=said[every],
+        weight=weight[kept] if sampled.sum() >= 2 else np.ones(len(kept)),
         unjudged=len(people) - len(known),
         unsampled=left_out,
     )
+
+
+def _mean_of(group: np.ndarray, values: np.ndarray, groups: int) -> np.ndarray:
+    """The mean of each group; NaN where it has no value."""
+    n = np.bincount(group, minlength=groups)
+    return np.bincount(group, weights=values, minlength=groups) / np.where(n, n, np.nan)
 
 
 def calibrated_win_rate(
@@ -282,26 +326,40 @@ def calibration(votes: pd.DataFrame, baseline: str, width: float = 0.1, humans: 
     names += ["human", "human_low", "human_high", "human_n", "calibrated", "low", "high", "n"]
     names += ["correlation", "narrower", "more_votes", "note"]
     kept = [name for name in (*NEEDED, "probability") if name in votes]
+    told = against(votes[kept].astype({"rater": object, "prompt_id": object}), baseline)
+    alone = _by_themselves(told, humans)
     rows = []
-    for model, mine in against(votes[kept].astype({"rater": object, "prompt_id": object}), baseline).groupby(
-        "model_a", sort=False
-    ):
+    for model, mine in told.groupby("model_a", sort=False):
         is_human = matches(mine["rater"], humans)
         for judge in sorted(set(mine["rater"][mine["outcome"].notna() & ~is_human].astype(str))):
-            rows.append([judge, model, baseline, *_row(mine, model, baseline, judge, width, humans)])
+            own = [figure for who in (judge, humans) for figure in alone.get((who, model), NOBODY)]
+            row = _row(mine, model, baseline, judge, width, humans, own[6] - own[5])
+            rows.append([judge, model, baseline, *own, *row])
     rows.sort(key=lambda row: row[0])
     return pd.DataFrame(rows, columns=names).astype({"more_votes": "Int64"})
 
 
-def _row(told: pd.DataFrame, model: str, baseline: str, judge: str, width: float, humans: str) -> list:
-    seen = _both(told, model, baseline, judge, humans)
+NOBODY = (math.nan, math.nan, math.nan, 0)
+
+
+def _by_themselves(told: pd.DataFrame, humans: str) -> dict[tuple[str, str], tuple[float, float, float, int]]:
+    """Win rate, its interval and n of every judge, and of all humans together, on every model."""
     told = told[told["outcome"].notna()]
-    parts = [told[matches(told["rater"], rater)] for rater in (judge, humans)]
-    alone = [estimate_mean(part["outcome"], part["prompt_id"]) for part in parts]
+    if told.empty:
+        return {}
+    who = told["rater"].astype(str).to_numpy(object)
+    who[matches(told["rater"], humans)] = humans
+    codes, groups = pd.MultiIndex.from_arrays([who, told["model_a"].to_numpy(object)]).factorize()
+    found = means(told["outcome"].to_numpy(float), codes, told["prompt_id"].to_numpy(object))
+    figures = found[["value", "low", "high", "n"]].itertuples(index=False, name=None)
+    return {groups[code]: (*figure[:3], int(figure[3])) for code, figure in zip(found.index, figures)}
+
+
+def _row(told: pd.DataFrame, model: str, baseline: str, judge: str, width: float, humans: str, wide: float) -> list:  # fmt: skip
+    """The calibrated figure. wide: the interval of the humans' own votes."""
+    seen = _both(told, model, baseline, judge, humans)
     needed, found = _needed(seen, width), seen.estimate()
-    wide = alone[1].high - alone[1].low
     saved = 1 - (found.high - found.low) / wide if found.n >= 2 and wide > 0 else math.nan
-    figures = [figure for e in alone for figure in (e.value, e.low, e.high, e.n)]
     more = pd.NA if needed.more is None else needed.more
     note = found.note or needed.note
-    return [*figures, found.value, found.low, found.high, found.n, needed.correlation, saved, more, note]
+    return [found.value, found.low, found.high, found.n, needed.correlation, saved, more, note]

@@ -43,7 +43,11 @@ def length_controlled_win_rate(
     Raises ReportError where votes lack lengths, and where lengths do not overlap: with nearly all answers of one model
     longer, length and model cannot be told apart.
     """
-    rows = oriented(votes, model, baseline)
+    return of_oriented(oriented(votes, model, baseline), model, baseline, difficulty, prior)
+
+
+def of_oriented(rows: pd.DataFrame, model: str, baseline: str, difficulty: Any = None, prior: Any = None) -> Estimate:  # fmt: skip
+    """The same of votes that are `oriented` already."""
     unscored = int(rows["outcome"].isna().sum())
     rows = rows[rows["outcome"].notna()].reset_index(drop=True)
     if rows.empty:

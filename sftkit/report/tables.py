@@ -44,6 +44,12 @@ def with_probability(votes: pd.DataFrame, ratings: pd.DataFrame) -> pd.DataFrame
     return votes.assign(probability=chance.reindex(places).to_numpy())
 
 
+def plain(votes: pd.DataFrame) -> pd.DataFrame:
+    """The same votes with their texts as Python's: pandas looks names up in Arrow's ones at half the speed or less."""
+    texts = [name for name in ("prompt_id", "model_a", "model_b", "rater", "task") if name in votes]
+    return votes.astype(dict.fromkeys(texts, object))
+
+
 def win_rates(votes: pd.DataFrame, baseline: str, by: str | None = None) -> pd.DataFrame:
     """One row a rater and model: its win rate against the baseline; with `by`, a column of votes, one for each value.
 

@@ -4,7 +4,8 @@
 
 win rate        three raters a prompt who share its difficulty; ties; clustered by prompt
 win rate near 1 one rater, 97 % wins
-PPI             n human votes of 2 n + 500 judged prompts; a good, biased judge; and the same sampled by usefulness
+PPI             n human votes of 2 n + 500 judged prompts; a good, biased judge; the same with small_sample, and sampled by
+                usefulness
 calibrated      the interval of `calibrated_win_rate` (Wilson, by linearisation), the same studies
 alpha           three raters of whom one leaves gaps; ordinal scores 1 to 5
 kappa           two raters' pair verdicts, symmetrised
@@ -56,6 +57,11 @@ PPI_TRUTH = 2 / 3.5
 def ppi(random: Random, n: int) -> Estimate:
     human, judge = pool(random, n)
     return prediction_powered(human[:n], judge[:n], judge[n:])
+
+
+def ppi_small(random: Random, n: int) -> Estimate:
+    human, judge = pool(random, n)
+    return prediction_powered(human[:n], judge[:n], judge[n:], small_sample=True)
 
 
 def calibrated(random: Random, n: int) -> Estimate:
@@ -122,6 +128,7 @@ def rows(studies: int) -> list[tuple[str, list[float]]]:
     """(what, coverage at each of SIZES)."""
     cases = {
         "PPI (PPI++, normal interval)": (ppi, lambda: PPI_TRUTH),
+        "PPI, small_sample=True": (ppi_small, lambda: PPI_TRUTH),
         "PPI, calibrated_win_rate's interval": (calibrated, lambda: PPI_TRUTH),
         "PPI, votes sampled by usefulness": (sampled, lambda: PPI_TRUTH),
         "Krippendorff's alpha, ordinal": (alpha, alpha_truth),

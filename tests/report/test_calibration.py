@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.special import stdtrit
 
 from sftkit.errors import ReportError
 from sftkit.report.calibration import (
@@ -152,3 +153,19 @@ def test_edge_cases_give_a_word():
     )
     assert prediction_powered([1, 0, 1], [1, 0, 1], []).value == pytest.approx(2 / 3)
     assert calibration(frame.assign(outcome=np.nan), "base").empty and calibration(frame, "nobody").empty
+
+
+def test_a_small_sample_has_a_wider_interval_round_the_same_value():
+    rng = np.random.default_rng(5)
+    for n, least, most in ((8, 1.15, 2.6), (50, 1.02, 1.1), (2000, 1.0, 1.005)):
+        human = (rng.random(n + 500) < 0.6).astype(float)
+        judge = np.where(rng.random(n + 500) < 0.75, human, 1.0)
+        parts = human[:n], judge[:n], judge[n:]
+        plain, small = prediction_powered(*parts), prediction_powered(*parts, small_sample=True)
+        assert small.value == plain.value and small.method == plain.method
+        assert least < (small.high - small.low) / (plain.high - plain.low) < most
+    alone = prediction_powered(
+        [1, 0, 1, 1], [1, 1, 1, 1], [], small_sample=True
+    )  # Student's interval of a mean
+    error = np.std([1, 0, 1, 1], ddof=1) / 2
+    assert alone.high - alone.value == pytest.approx(stdtrit(3, 0.975) * error * np.sqrt(4 / 3))

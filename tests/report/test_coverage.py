@@ -25,7 +25,7 @@ def test_win_rate(script, n):
 
 
 @pytest.mark.parametrize("n", [50, 200, 805])
-@pytest.mark.parametrize("name", ["calibrated", "sampled"])
+@pytest.mark.parametrize("name", ["calibrated", "sampled", "ppi_small"])
 def test_calibrated_by_humans(script, name, n):
     assert 0.93 <= script.covered(getattr(script, name), script.PPI_TRUTH, n, 1000) <= 0.97
 
