@@ -137,7 +137,8 @@ def _numbers(text: str) -> list[int]:
 def _slots(path: str) -> int:
     """The sum of a hostfile's slots; 0 where it cannot be read."""
     try:
-        text = Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError):
+        # A pasted command may name a pipe or a device, which would be read for ever.
+        text = Path(path).read_text(encoding="utf-8") if Path(path).is_file() else ""
+    except (OSError, ValueError):
         return 0
     return sum(int(found) for found in re.findall(r"(?m)^[^#\n]*\bslots=(\d+)", text))

@@ -45,7 +45,7 @@ def load(text: str) -> dict[str, Any]:
                 [Fault("", say("this YAML has references (*name)."), say("Write the values out."))]
             )
         found = yaml.load(text, Loader=_Loader)  # a SafeLoader: plain values only
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # too long a number, too deep a list
         raise ConfigError(
             [Fault("", say("this is no YAML: {error}", error=str(error)), say("Look at the line named."))]
         ) from None
