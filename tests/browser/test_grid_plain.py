@@ -1,5 +1,6 @@
 """The grid where nothing of JupyterLab is: a plain page with the least that anywidget promises of a model, as VS Code and
-Colab put a widget into a frame of their own. No --jp-* variable, a strict policy, light and dark by the browser's wish."""
+Colab put a widget into a frame of their own (widgets/README.md says what theirs have and lack). No --jp-* variable, a strict
+policy, light and dark by the browser's wish or by what VS Code says of its theme."""
 
 from __future__ import annotations
 
@@ -22,6 +23,7 @@ POLICY = (
 )
 PAGE = """<!doctype html><meta charset="utf-8"><title>a frame</title>
 <style nonce="n">body { margin: 8px; color-scheme: light dark; background: Canvas }</style>
+HOST
 <div id="place"></div>
 <script type="module" nonce="n">
 const bytes = (text) => new DataView(Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0)).buffer);
@@ -44,17 +46,30 @@ window.close_view = await (await import(address)).default.render({ model, el: do
 </script>"""
 
 
+# VS Code's frames: the theme in variables and in a class of the body, and rules for every table
+VSCODE = """<style nonce="n">
+  :root { --vscode-editor-background: #1f1f1f; --vscode-editor-foreground: #cccccc; --vscode-font-family: sans-serif }
+  table, tbody, thead, tr, td, th { border: none !important }
+  table { width: 100% } th, td { padding: 4px 8px } tr:nth-child(even) { background: rgb(130 130 130 / 8%) }
+</style><body class="vscode-dark">"""
+
+
 class Frame:
     """A page with one grid in it, and its line to that grid."""
 
-    def __init__(self, page: Page, grid: sk.ComparisonGrid):
+    def __init__(self, page: Page, grid: sk.ComparisonGrid, host: str = ""):
         self.page, self.grid = page, grid
         grid.comm.send = self._told  # there is no kernel, so it would send nowhere
         self._said: list[tuple[str, list[str]]] = []
         page.expose_function("traits", self._traits)
         page.expose_function("ask", self._ask)
         headers = {"Content-Security-Policy": POLICY}
-        page.route(ADDRESS, lambda route: route.fulfill(body=PAGE, content_type="text/html", headers=headers))
+        page.route(
+            ADDRESS,
+            lambda route: route.fulfill(
+                body=PAGE.replace("HOST", host), content_type="text/html", headers=headers
+            ),
+        )
         page.goto(ADDRESS)
 
     def _traits(self) -> dict[str, Any]:
@@ -107,12 +122,15 @@ BRIGHTNESS = """(element) => {
 }"""
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", ["light", "dark", "vscode"])
 def test_the_grid_in_a_plain_page_by_a_bare_model(page, tmp_path, scheme):
-    page.emulate_media(color_scheme=scheme)
+    page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
     refused: list[str] = []
     page.on("console", lambda said: refused.append(said.text) if said.type == "error" else None)
-    frame = Frame(page, grid_of(tmp_path))
+    frame = Frame(page, grid_of(tmp_path), VSCODE if scheme == "vscode" else "")
+    page.evaluate(
+        "window.addEventListener('keydown', (event) => (window.leaked = event.key))"
+    )  # hosts hear keys there
     grid = page.locator(".sftkit-grid")
     expect(grid.locator(".row.open .answer")).to_have_count(2)
     expect(grid.locator(".answer .hljs-keyword").first).to_have_text(
@@ -147,5 +165,6 @@ def test_the_grid_in_a_plain_page_by_a_bare_model(page, tmp_path, scheme):
     kept = frame.grid.store.frame()
     assert len(kept) == 2 and set(kept["verdict"]) == {"a", "b"} and kept["current"].tolist() == [False, True]
     page.evaluate("window.close_view()")
+    assert page.evaluate("window.leaked") is None  # no key of ours is taken for one of the host's
     assert page.evaluate("document.adoptedStyleSheets.length") == 0  # nothing stays behind
     assert page.watched.left == [] and page.watched.errors == [] and refused == []
