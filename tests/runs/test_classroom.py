@@ -15,9 +15,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from sftkit.errors import ConfigError, LaunchError
+from sftkit.errors import ConfigError, DryRunError, LaunchError
 from sftkit.runs import classroom, launch, limits, preflight, process, queue, queue_room, queue_turn
 from sftkit.runs.classroom import Caps, runs_folder, teach
+from sftkit.runs.dry_run import dry_run
 from sftkit.runs.queue_turn import Machine, Place, waits_for
 from tests.runs.classroom_users import FIRST, ROOT, Classroom, lacking
 from tests.runs.conftest import wait_for
@@ -210,6 +211,16 @@ def test_under_caps_runs_wait_without_being_asked_to(fake_launch):
     assert second.status.state == "queued" and "of yours: 1 run at a time" in second.status.reason
     first.stop()
     assert second.wait(20).state == "finished"
+
+
+def test_a_dry_run_waits_for_its_turn_too_and_says_so(settings, fake_worker, tmp_path):
+    teach(cores=10_000)
+    holder, said = queue.Ticket("holder", tmp_path, ["CPU"], waits=False), []
+    with pytest.raises(DryRunError, match="took longer"):
+        dry_run(settings, tmp_path / "runs", timeout=3, progress=said.append)
+    assert "waiting for CPU, held by run holder" in said
+    holder.leave()
+    assert queue.holders(["CPU"]) == []
 
 
 # the folder of the queue
