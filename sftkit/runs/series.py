@@ -29,8 +29,8 @@ def launch_all(
 ) -> dict[str, Run]:
     """A run for each of these settings, by the same names, which are not made twice: return at once, as `launch` does.
 
-        same = sk.launch_all({"as before": config, "slower": config.with_(learning_rate=1e-4)})
-        sk.LossCurves(same)             # {name: run} is what it takes
+        same = sk.launch_all({"once more": config})     # was trained above: found, not made again
+        sk.LossCurves(same)                             # {name: run} is what it takes
 
     A run under `runs_dir` with the same settings, model and data, from the same folder, that has finished or is on its
     way is taken instead of a new one, so that the cell may be run again after a restart.

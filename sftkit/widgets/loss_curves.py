@@ -117,9 +117,9 @@ class LossCurves(VBox):
         return pd.DataFrame(rows, index=[lines.name for lines in self._lines])
 
     async def finished(self) -> pd.DataFrame:
-        """Wait until every run is over, then `freeze`; returns `last`. The kernel stays free, so the curves move on.
+        """Wait until every run is over, then `freeze`; returns `last`.
 
-        await curves.finished()         # in a cell of its own
+        `await curves.finished()`, in a cell of its own, leaves the kernel free: the curves go on moving.
         """
         for run in self._runs:
             await asyncio.to_thread(run.wait)
