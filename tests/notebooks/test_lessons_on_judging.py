@@ -61,7 +61,8 @@ def test_lesson_05_rates_blind_and_by_many(run):
     assert len(people) == 3 * 40 and people.str.startswith("human:simulated-").all(), (
         "nobody's vote is made up"
     )
-    assert store.projects()["done"].tolist() == [40]
+    project = store.projects().iloc[0]
+    assert (project["votes"], project["overlap"]) == (120, 4), "a vote is left for whoever follows the link"
     pictures = [page for page in told(done, "text/html") if "sftkit-picture" in page]
     assert len(pictures) == 3 and not any("chatty" in page for page in pictures[:2]), "blind"
     assert win_rate(store.votes(), "chatty", "plain").high < 0.5
