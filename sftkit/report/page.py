@@ -10,6 +10,7 @@ from __future__ import annotations
 import datetime
 import uuid
 from base64 import b64encode
+from collections import Counter
 from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
@@ -21,7 +22,7 @@ from sftkit.ratings.rating import SIMULATED
 from sftkit.report import words
 from sftkit.report.examples import Example, absent, find, title_of
 from sftkit.report.parts import PARTS, sections
-from sftkit.report.shown import WIDTH, Section, Where, cells, how
+from sftkit.report.shown import WIDTH, Cell, Section, Where, cells, how
 from sftkit.wording import in_language, listed, say
 
 PAGE = "page.html.jinja"
@@ -82,6 +83,13 @@ class Words:
 
     def __call__(self, text: Any) -> str:
         return in_language(text, self.lang) if isinstance(text, str) else str(text)
+
+    @staticmethod
+    def row_tip(row: list[Cell]) -> str:
+        """The tooltip that most cells of a row share: written once, since a cell without one shows that of its row."""
+        tips = Counter(cell.tip for cell in row if cell.tip)
+        tip, count = tips.most_common(1)[0] if tips else ("", 0)
+        return tip if count > 1 else ""
 
     def absent(self, model: str) -> str:
         """In the place of an answer that is not known."""

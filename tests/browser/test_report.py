@@ -44,7 +44,7 @@ def test_a_report_is_looked_through(notebook, lab, page, outside):
 
     # One click on a figure shows the comparisons behind it, as text; Escape brings the focus back.
     bar = report.locator("[data-name=win_rates] td.number a").first
-    assert "n = " in bar.locator("..").get_attribute("title")
+    assert "n = " in bar.evaluate("bar => bar.closest('[title]').title")
     bar.click()
     examples = report.locator(".examples")
     expect(examples).to_contain_text("tuned against base, by all human raters together")

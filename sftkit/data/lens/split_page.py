@@ -107,7 +107,17 @@ def eval_set_html(made: EvalSet, lang: str) -> str:
     rows = []
     for name, count, unlike, wanted, got, left in made.by_stratum.itertuples(index=False):
         inside = listed([say("{n:,} {band}", n=taken.get((name, band), 0), band=words) for band, words in BANDS.items()])  # fmt: skip
-        rows.append((name or say("all rows"), f"{count:,}", f"{unlike:,}", f"{wanted:,}", f"{got:,}", inside, f"{left:,}"))
+        rows.append(
+            (
+                name or say("all rows"),
+                f"{count:,}",
+                f"{unlike:,}",
+                f"{wanted:,}",
+                f"{got:,}",
+                inside,
+                f"{left:,}",
+            )
+        )
     head = say("{n:,} eval rows out of {total:,}, seed {seed}", n=len(made), total=len(made) + len(made.rest), seed=made.wanted.seed)  # fmt: skip
     parts = [
         _head(head, lang),
