@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
@@ -32,13 +32,18 @@ def picture(**how: Any) -> Figure:
 
 @contextmanager
 def fonts(**settings: Any) -> Iterator[None]:
-    """While a picture is drawn or saved: letters, and Chinese signs where this machine has a font with them; not a word about
+    """While a picture is made and saved: letters, and Chinese signs where this machine has a font with them; not a word about
     each sign that no font has. settings: matplotlib's, besides."""
+    # font.family: of the list in font.sans-serif matplotlib takes the first font alone, for every sign.
     from matplotlib import rc_context
 
-    with rc_context({"font.sans-serif": ["DejaVu Sans", *chinese_fonts()], **settings}), warnings.catch_warnings():  # fmt: skip
+    with rc_context({"font.family": _families(), **settings}), warnings.catch_warnings():  # fmt: skip
         warnings.filterwarnings("ignore", "Glyph .* missing from")
         yield
+
+
+def _families() -> list[str]:
+    return ["DejaVu Sans", *chinese_fonts()]
 
 
 @cache
@@ -46,18 +51,36 @@ def chinese_fonts() -> tuple[str, ...]:
     """Fonts of this machine that have Chinese signs, those made for the screen first."""
     from matplotlib import font_manager
 
-    known = {font.name for font in font_manager.fontManager.ttflist}
-    return tuple(font for font in CHINESE if font in known)
+    if not (found := _known(font_manager)):
+        _read_anew(font_manager)
+        found = _known(font_manager)
+    return found
+
+
+def _known(font_manager: Any) -> tuple[str, ...]:
+    names = {font.name for font in font_manager.fontManager.ttflist}
+    return tuple(font for font in CHINESE if font in names)
+
+
+def _read_anew(font_manager: Any) -> None:
+    """Fonts that were installed since matplotlib wrote its list of them: it never looks again."""
+    listed = {font.fname for font in font_manager.fontManager.ttflist}
+    for path in set(font_manager.findSystemFonts()) - listed:
+        with suppress(OSError, RuntimeError, ValueError):  # damaged, or of a kind that it does not read
+            font_manager.fontManager.addfont(path)
 
 
 @cache
 def _shown_by_itself() -> type[Figure]:
     from matplotlib.figure import Figure
+    from matplotlib.text import Text
 
     class Picture(Figure):
         def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
             file = BytesIO()
             with fonts():
+                for text in self.findobj(Text):  # each took its family when it was made
+                    text.set_fontfamily(_families())
                 self.savefig(file, format="png", dpi=DPI, bbox_inches="tight", facecolor="white", metadata={"Software": None})  # fmt: skip
             return {"image/png": base64.b64encode(file.getvalue()).decode(), "text/plain": repr(self)}
 

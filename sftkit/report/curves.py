@@ -12,15 +12,13 @@ the picture is put on.
 from __future__ import annotations
 
 import html
-import warnings
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from functools import cache
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sftkit.pictures import chinese_fonts, fonts
 from sftkit.report.lines import SMOOTHING, XY, RunLines, View, points_each
 
 if TYPE_CHECKING:
@@ -31,14 +29,6 @@ COLOURS = [
     "#2b7fc3", "#e08a00", "#0f9d72", "#c85fa0", "#8a63d2", "#d5502a", "#3fa7d6", "#8f7d1f", "#c2455f", "#6b8794",
 ]  # fmt: skip
 GREY = "#808080"  # of words and axes
-CHINESE = (
-    "Noto Sans CJK SC",
-    "Source Han Sans SC",
-    "WenQuanYi Micro Hei",
-    "Microsoft YaHei",
-    "PingFang SC",
-    "SimHei",
-)
 LINES = {"loss": {"width": 1}, "smooth": {"width": 2.5}, "eval": {"width": 1, "dash": "dot"}}
 PARTS = tuple(LINES)  # the traces of a run
 AXIS_WORDS = {"step": "step", "tokens": "tokens", "seconds": "time"}  # the word of each x axis
@@ -216,42 +206,23 @@ def picture(
 
     from matplotlib.figure import Figure
 
-    if not _chinese_fonts() and not "".join(words.values()).isascii():
+    if not chinese_fonts() and not "".join(words.values()).isascii():
         words = WORDS  # English can be read, boxes cannot
-    figure = Figure(figsize=(8, 3.6 + 0.17 * max(0, len(names) - 8)), layout="constrained")
-    figure.patch.set_alpha(0)
-    plot = figure.subplots()
-    for number, (name, parts) in enumerate(zip(names, drawn)):
-        _draw(plot, name, parts, number, len(names) == 1, words)
-    _axes(plot, words[AXIS_WORDS[axis]], words["loss"], log, span)
-    if any(len(parts["loss"][0]) for parts in drawn):
-        aside = {"loc": "upper left", "bbox_to_anchor": (1, 1)} if len(names) > 6 else {"loc": "upper right"}
-        plot.legend(frameon=False, fontsize=9, labelcolor=GREY, **aside)
-    else:
-        plot.text(0.5, 0.5, words["none"], transform=plot.transAxes, ha="center", color=GREY)
     file = BytesIO()
-    with _fonts():
+    with fonts():
+        figure = Figure(figsize=(8, 3.6 + 0.17 * max(0, len(names) - 8)), layout="constrained")
+        figure.patch.set_alpha(0)
+        plot = figure.subplots()
+        for number, (name, parts) in enumerate(zip(names, drawn)):
+            _draw(plot, name, parts, number, len(names) == 1, words)
+        _axes(plot, words[AXIS_WORDS[axis]], words["loss"], log, span)
+        if any(len(parts["loss"][0]) for parts in drawn):
+            aside = {"loc": "upper left", "bbox_to_anchor": (1, 1)} if len(names) > 6 else {"loc": "upper right"}  # fmt: skip
+            plot.legend(frameon=False, fontsize=9, labelcolor=GREY, **aside)
+        else:
+            plot.text(0.5, 0.5, words["none"], transform=plot.transAxes, ha="center", color=GREY)
         figure.savefig(file, format="png", dpi=dpi, metadata={"Software": None})
     return file.getvalue()
-
-
-@cache
-def _chinese_fonts() -> tuple[str, ...]:
-    """Fonts of this machine that have Chinese signs."""
-    from matplotlib import font_manager
-
-    known = {font.name for font in font_manager.fontManager.ttflist}
-    return tuple(font for font in CHINESE if font in known)
-
-
-@contextmanager
-def _fonts() -> Iterator[None]:
-    """With Chinese signs where there are any; without a word about each that is missing (in a run's name, say)."""
-    from matplotlib import rc_context
-
-    with rc_context({"font.sans-serif": ["DejaVu Sans", *_chinese_fonts()]}), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing from")
-        yield
 
 
 def _axes(plot: Any, x: str, y: str, log: bool, span: tuple[float | None, float | None]) -> None:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from sftkit.config import SFTConfig
 from sftkit.errors import ConfigError
+from sftkit.pictures import picture
 from sftkit.runs import folder as disk
 from sftkit.runs import memory
 from sftkit.runs.look import Look
@@ -73,10 +74,8 @@ class MemoryTable:
 
     def figure(self, *cards: float) -> Figure:
         """The table as a picture for cards of so many GiB each (24 and 80, if none is named): what fits is green."""
-        from matplotlib.figure import Figure
-
         shown, cards = self.gib, cards or (24, 80)
-        drawn = Figure(figsize=(1.6 + 3.4 * len(cards), 0.9 + 0.36 * len(shown)), layout="constrained")
+        drawn = picture(figsize=(1.6 + 3.4 * len(cards), 0.9 + 0.36 * len(shown)), layout="constrained")
         for number, (axes, card) in enumerate(zip(drawn.subplots(1, len(cards), squeeze=False)[0], cards)):
             axes.set_title(f"{card:g} GiB", fontsize=10)
             _draw(axes, shown, card)

@@ -330,7 +330,7 @@ def test_its_curve_is_in_chinese_where_a_font_has_the_signs(tmp_path, monkeypatc
     run, drawn = write_run(tmp_path / "run-1"), []
     monkeypatch.setattr(curves, "_axes", lambda plot, x, y, *_: drawn.append((x, y)))
     for fonts in (("SimHei",), ()):
-        monkeypatch.setattr(curves, "_chinese_fonts", lambda fonts=fonts: fonts)
+        monkeypatch.setattr(curves, "chinese_fonts", lambda fonts=fonts: fonts)
         RunCard(run, "zh")
     RunCard(run, "en")
     assert drawn == [("步", "损失"), ("step", "loss"), ("step", "loss")]
