@@ -165,7 +165,11 @@ def _json(path: Path) -> Any:
         start = file.read(100_000)
     if text_files.is_array(start):
         return array_index.array(path)
-    return line_index.jsonl(path) if path.suffix.lower() == ".jsonl" or text_files.begins_with_an_object(start.decode("utf-8-sig", "replace")) else text_files.json_rows(path)  # fmt: skip
+    if path.suffix.lower() != ".jsonl" and not text_files.begins_with_an_object(start.decode("utf-8-sig", "replace")):  # fmt: skip
+        return text_files.json_rows(path)
+    rows = line_index.jsonl(path)
+    # one object with one part: that part may hold the rows, which reading it whole says
+    return text_files.json_rows(path) if len(rows) == 1 == len(rows.columns) else rows
 
 
 _INDICES: dict[str, Callable[[Path], Any]] = {".jsonl": _json, ".json": _json, ".csv": csv_index.table}

@@ -27,6 +27,7 @@ from sftkit.errors import DataError
 from sftkit.wording import say
 
 SUFFIX = ".patch.jsonl"
+IN_MEMORY = "rows in memory"  # the source of rows that are in no file
 Field = str | tuple[str | int, ...]
 
 

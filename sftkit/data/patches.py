@@ -34,6 +34,8 @@ __all__ = ["Change", "Patch", "Patched", "edit", "exclude", "include", "kept", "
 
 def place_of(source: str | Path, wanted: str | None = "train") -> Path:
     """The patch file of a source: beside its file, or beside the folder of its saved split. Raises `DataError`."""
+    if not isinstance(source, (str, Path)) or source == patch_log.IN_MEMORY:
+        raise DataError(say("rows in memory have no file that a patch could stand beside: write them to one, and name that."))  # fmt: skip
     if is_hub_source(source):
         raise DataError(say("is on the hub, where no patch can stand beside it: save it to a file first."), file=source)  # fmt: skip
     return patch_log.beside(where_rows_are(source, wanted))
@@ -133,8 +135,8 @@ def _seen(source: str | Path, wanted: str | None, opened: Any) -> Patched:
     """The rows with the patch as it stands now, which may be empty."""
     if isinstance(opened, Patched):
         return opened.now()
-    rows = open_source(source, wanted, as_is=True) if opened is None else opened
-    return Patched.of(rows, load(source, wanted))
+    patch = load(source, wanted)  # first: it says where none can be
+    return Patched.of(open_source(source, wanted, as_is=True) if opened is None else opened, patch)
 
 
 def _numbers(rows: int | Iterable[int]) -> list[int]:

@@ -73,7 +73,8 @@ def _json_rows(text: str, path: Path) -> list[Row]:
     if text.lstrip().startswith("["):
         return [_object(row, path, number) for number, row in enumerate(_json(text, path, None), start=1)]
     try:
-        return list(_lines(text, path))
+        rows = list(_lines(text, path))
+        return [_only_row(rows[0], path)] if len(rows) == 1 == len(rows[0]) else rows
     except DataError:
         if text.count("\n") and isinstance(whole := _whole(text), dict):  # spread over many lines
             return [_object(_only_row(whole, path), path, 1)]
@@ -175,7 +176,11 @@ def _json(text: str, path: Path, number: int | None) -> Any:
             raise has_nul(path, number or text[: text.index("\0")].count("\n") + 1) from None
         row = error.lineno if number is None else number
         raise DataError(
-            say("is not JSON: {msg} at column {colno}.", msg=error.msg, colno=error.colno), file=path, row=row
+            say(
+                "is not JSON: {msg} at column {colno}.", msg=error.msg.removesuffix(" at"), colno=error.colno
+            ),
+            file=path,
+            row=row,
         ) from None
     except ValueError as error:  # a number of thousands of digits
         raise DataError(say("is not JSON: {error}", error=error), file=path, row=number) from None

@@ -143,3 +143,17 @@ def written(path: Path, raw: bytes) -> SFTConfig:
 
 def said(example) -> tuple[str, ...]:
     return tuple(message["content"] for message in example.messages)
+
+
+def test_rows_in_a_part_of_an_object_on_one_line(tmp_path):
+    for name in ("rows.json", "rows.jsonl"):
+        (tmp_path / name).write_text(json.dumps({"data": ROWS}))
+        for read in (lambda path: Drawn(config_of(path)), lambda path: read_examples(config_of(path))):
+            with pytest.raises(DataError, match="one object that holds its rows in 'data'"):
+                read(tmp_path / name)
+    (tmp_path / "one.jsonl").write_text(json.dumps({"messages": [{"role": "user", "content": "?"}]}))
+    assert len(Drawn(config_of(tmp_path / "one.jsonl"))) == 1
+
+
+def config_of(path: Path) -> SFTConfig:
+    return SFTConfig(pretrain="model", dataset=str(path))

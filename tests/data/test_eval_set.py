@@ -9,6 +9,7 @@ import tracemalloc
 from collections import Counter
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 import sftkit as sk
@@ -316,3 +317,30 @@ def test_what_a_notebook_keeps_of_them_is_short():
         sk.profile(rows, progress=False, cache=False),
     )
     assert all(repr(one) == str(one) and len(repr(one)) < 2000 for one in shown)
+
+
+def test_too_little_to_draw_from_is_said(tmp_path):
+    for nothing in ([], pd.DataFrame(), pd.DataFrame({"prompt": [], "response": []})):
+        for look in (sk.make_eval_set, sk.match, sk.leaks):
+            with pytest.raises(sk.DataError, match="rows in memory: holds no rows"):
+                look(nothing, 1) if look is sk.make_eval_set else look(
+                    nothing, [{"prompt": "a", "response": "b"}]
+                )
+        with pytest.raises(sk.DataError, match="rows in memory: holds no rows"):
+            sk.profile(nothing)
+    with pytest.raises(sk.DataError, match="there is one row only"):
+        sk.make_eval_set(planted({"qa": 1}), 1)
+    path = written(tmp_path / "a,b.jsonl", planted({"qa": 4}))
+    for data in (path, [str(path)]):
+        with pytest.raises(sk.DataError, match="has a comma in its name"):
+            sk.make_eval_set(data, 1)
+
+
+def test_rows_in_memory_and_on_the_hub_have_no_patch():
+    rows = planted({"qa": 4})
+    for change in (lambda source: patches.exclude(source, 1), lambda source: patches.edit(source, 1, "prompt", "?"), patches.listing):  # fmt: skip
+        for source in (rows, pd.DataFrame(rows), "rows in memory"):
+            with pytest.raises(sk.DataError, match="write them to one, and name that"):
+                change(source)
+        with pytest.raises(sk.DataError, match="owner/name: is on the hub, where no patch"):
+            change("owner/name")

@@ -296,6 +296,8 @@ def _why_few(rows: int, unlike: int, taken: int, rounds: int) -> str:
 
 def _size(size: int | float, rows: int) -> int:
     count = round(size * rows) if isinstance(size, float) and 0 < size < 1 else size
+    if rows * MOST < 1:
+        raise DataError(say("there is one row only: an eval set takes at most half of the rows, and training needs the other."))  # fmt: skip
     whole = isinstance(count, (int, float)) and not isinstance(count, bool) and float(count).is_integer()
     if not whole or not 1 <= count <= rows * MOST:
         raise DataError(say("an eval set of {size} rows cannot be taken out of {rows:,}: ask for 1 to {most:,}, or a share of them below {share}.", size=size, rows=rows, most=int(rows * MOST), share=MOST))  # fmt: skip

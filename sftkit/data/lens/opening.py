@@ -12,16 +12,15 @@ from typing import Any
 
 from sftkit.config import SFTConfig
 from sftkit.data.browsing import Drawn, Opened, open_lazily
-from sftkit.data.patch_log import row_hash
+from sftkit.data.patch_log import IN_MEMORY, row_hash
 from sftkit.data.patched import Patched, taken
-from sftkit.data.reading import is_hub_source, open_source
+from sftkit.data.reading import is_hub_source, open_source, with_rows
 from sftkit.data.shaping import Example
 from sftkit.data.text_files import Row, RowList
 from sftkit.errors import DataError
 from sftkit.wording import say
 
 Data = "SFTConfig | str | Path | Sequence[str | Path] | Sequence[Row] | pd.DataFrame"
-IN_MEMORY = "rows in memory"  # the source of rows that are in no file
 NO_MODEL = "no model"  # stands for `pretrain` where only rows are looked at
 
 
@@ -61,16 +60,24 @@ def opening(dataset: Any, config: SFTConfig | None = None, split: str = "train")
         frame = dataset.astype(object)
         return _in_memory(frame.where(frame.notna(), None).to_dict("records"), config)
     if isinstance(dataset, (str, Path)):
-        return Opening(config.with_(dataset=str(dataset)), split)
-    items = list(dataset) if isinstance(dataset, Iterable) else []
-    if items and all(isinstance(item, dict) for item in items):
+        return Opening(config.with_(dataset=_named(dataset)), split)
+    items = list(dataset) if isinstance(dataset, Iterable) else [None]
+    if all(isinstance(item, dict) for item in items):
         return _in_memory(items, config)
-    if items and all(isinstance(item, (str, Path)) for item in items):
-        return Opening(config.with_(dataset=",".join(map(str, items))), split)
+    if all(isinstance(item, (str, Path)) for item in items):
+        return Opening(config.with_(dataset=",".join(map(_named, items))), split)
     raise DataError(say("A data set is a path, a hub id, a list of these, settings, a DataFrame or a list of rows (dicts); this is {kind}.", kind=type(dataset).__name__))  # fmt: skip
 
 
+def _named(source: str | Path) -> str:
+    """A source as the settings name it. Raises `DataError` for one whose name they would take for two."""
+    if "," in str(source) and Path(source).exists():
+        raise DataError(say("has a comma in its name, which stands between sources: give it another name."), file=source)  # fmt: skip
+    return str(source)
+
+
 def _in_memory(rows: list[Row], config: SFTConfig) -> Opening:
+    with_rows(rows, IN_MEMORY)
     settings = {"dataset": IN_MEMORY, "dataset_probs": None, "dataset_caps": None}
     return Opening(config.with_(**settings), "train", RowList(rows))
 
