@@ -11,7 +11,7 @@ from pathlib import Path
 
 from sftkit.config import SFTConfig
 from sftkit.errors import LaunchError, RunError
-from sftkit.runs import facts
+from sftkit.runs import classroom, facts
 from sftkit.runs import folder as disk
 from sftkit.runs.findings import Finding, preflight
 from sftkit.runs.launcher import launch
@@ -40,6 +40,7 @@ def launch_all(
 
     Raises `LaunchError` with every finding of level "stop", by name, before any of them is started.
     """
+    runs_dir = classroom.runs_folder(runs_dir)
     there = {name: None if again else made_before(config, runs_dir) for name, config in configs.items()}
     found = {name: preflight(configs[name], runs_dir) for name, run in there.items() if run is None}
     _refuse(found)
