@@ -88,9 +88,9 @@ def load(engine: Any, path: Path, state: dict[str, Any], config: SFTConfig) -> s
         else:
             universal.load(engine, path / TAG, state["zero_stage"], state["step"])
             changed = f" (of {state['ranks']} ranks at ZeRO stage {state['zero_stage']}, for {ranks} at stage {stage})"
-    random = path / f"random-{dist.get_rank()}.pt"
-    if random.exists():  # ranks that were not there before begin with the seed
-        _set_random_state(torch.load(random, weights_only=True))
+        random = path / f"random-{dist.get_rank()}.pt"
+        if random.exists():  # ranks that were not there before begin with the seed
+            _set_random_state(torch.load(random, weights_only=True))
     return changed
 
 

@@ -137,3 +137,39 @@ def test_the_named_classes_are_let_in_and_only_meanwhile(tmp_path):
         assert torch.load(tmp_path / "fp16.pt", weights_only=False)["loss_scaler"].cur_scale == 2**16
     assert DynamicLossScaler not in torch.serialization.get_safe_globals()
     assert "TORCH_FORCE_WEIGHTS_ONLY_LOAD" not in os.environ
+
+
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_a_run_that_goes_on_reads_its_checkpoint_so(tmp_path, monkeypatch, ranks):
+    """As DeepSpeed itself reads it, and as it is read for another number of ranks."""
+    from types import SimpleNamespace
+
+    from sftkit.training import checkpoints, universal
+
+    alone = SimpleNamespace(get_rank=lambda: 0, barrier=lambda: None, get_world_size=lambda: 1)
+    monkeypatch.setattr(checkpoints, "dist", alone)
+    monkeypatch.setattr(universal, "dist", alone)
+    mark, file = tmp_path / "mark", tmp_path / "deepspeed" / "mp_rank_00_model_states.pt"
+    file.parent.mkdir()
+    torch.save({"module": Program(mark), "optimizer": {"state": {}}}, file)
+    engine = SimpleNamespace(
+        module=torch.nn.Linear(1, 1), load_checkpoint=lambda *_, **__: torch.load(file, weights_only=False)
+    )
+    config = SFTConfig(pretrain="m", dataset="d", zero_stage=0)
+    with pytest.raises(RunError, match=r"more than numbers.*mkdir"):
+        checkpoints.load(engine, tmp_path, {"ranks": ranks, "zero_stage": 0, "step": 1}, config)
+    assert not mark.exists()
+
+
+def test_a_random_state_that_is_a_program_is_refused(tmp_path, monkeypatch):
+    from types import SimpleNamespace
+
+    from sftkit.training import checkpoints
+
+    monkeypatch.setattr(checkpoints, "dist", SimpleNamespace(get_rank=lambda: 0, get_world_size=lambda: 1))
+    torch.save(Program(tmp_path / "mark"), tmp_path / "random-0.pt")
+    engine = SimpleNamespace(load_checkpoint=lambda *_, **__: None)
+    config = SFTConfig(pretrain="m", dataset="d", zero_stage=0)
+    with pytest.raises(RunError, match=r"more than numbers"):
+        checkpoints.load(engine, tmp_path, {"ranks": 1, "zero_stage": 0, "step": 1}, config)
+    assert not (tmp_path / "mark").exists()

@@ -33,7 +33,7 @@ import os, traceback, warnings
 import sftkit as sk
 config = sk.SFTConfig(pretrain="model", dataset="train.jsonl", eval_dataset="train.jsonl", train_batch_size=8,
     micro_train_batch_size=4, max_samples=16, max_len=96, zero_stage=2, bf16=False, num_processes=2, save_steps=1,
-    sample_tokens=8, report_to=("wandb", "mlflow"))
+    sample_tokens=8, report_to=("wandb",))
 print(config.to_code()); [print(finding) for finding in sk.preflight(config)]
 run = sk.launch(config)
 print(run.wait(300)); run
@@ -70,10 +70,8 @@ print(judge, judge.estimate(answers, store)); judge.rate(answers, store=store); 
 ]
 
 COMMANDS = [
-    ["rate", "--help"], ["doctor"], ["runs"],
     ["judge", "answers.parquet", "--model", "fake-judge", "--base-url", "FAKE_URL", "--estimate"],
-    ["report", "--html", "again.html"],
-    ["launch", "--pretrain", "nowhere", "--dataset", "train.jsonl"],
+    ["report", "--html", "again.html"], ["launch", "--pretrain", "nowhere", "--dataset", "train.jsonl"],
 ]  # fmt: skip
 
 
