@@ -252,6 +252,7 @@ class Run:
             except ProcessLookupError:
                 pass  # it has just left by itself
             self._wait_until_gone(record["pid"], timeout)
+            disk.sweep(self.folder)  # half a checkpoint, which may be what fills the disk
         if not before.ended:
             disk.write_status(self.folder, "stopped", KILLED_IN_QUEUE if before.state == "queued" else KILLED)
         return self.status

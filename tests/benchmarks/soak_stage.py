@@ -18,6 +18,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
+from jupyter_client import BlockingKernelClient, KernelManager
+from jupyter_client.manager import start_new_kernel
 
 from sftkit.config import SFTConfig
 from sftkit.runs import Run, launch
@@ -101,6 +103,17 @@ def until(told: Told, what: Callable[[], object], name: str) -> None:
         if time.monotonic() > deadline:
             raise TimeoutError(f"waited in vain for: {name}")
         time.sleep(0.05)
+
+
+def new_kernel() -> tuple[KernelManager, BlockingKernelClient]:
+    """A kernel that answers. On a busy machine one in some dozens never does, and nobody is told why: three tries."""
+    for attempt in range(3):
+        try:
+            return start_new_kernel(startup_timeout=PATIENCE / 5)
+        except RuntimeError:
+            if attempt == 2:
+                raise
+    raise AssertionError
 
 
 def reached(told: Told, run: Run, step: int) -> bool:

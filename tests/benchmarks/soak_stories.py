@@ -14,8 +14,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from jupyter_client.manager import start_new_kernel
-
 from sftkit.runs import Run, launch, load_run, queue
 from sftkit.runs.folder import complete_checkpoints
 from sftkit.runs.run import KILLED, KILLED_IN_QUEUE
@@ -26,6 +24,7 @@ from tests.benchmarks.soak_stage import (
     PATIENCE,
     Stage,
     Told,
+    new_kernel,
     note,
     on,
     over,
@@ -149,7 +148,7 @@ def _in_a_kernel(stage: Stage, told: Told, client) -> Run:
 
 def kernel_killed(stage: Stage, told: Told, dice: random.Random) -> None:
     """In the middle of a cell: it can tell nobody."""
-    manager, client = start_new_kernel(startup_timeout=PATIENCE)
+    manager, client = new_kernel()
     try:
         run = _in_a_kernel(stage, told, client)
         client.execute("import time; time.sleep(6000)")
@@ -164,7 +163,7 @@ def kernel_killed(stage: Stage, told: Told, dice: random.Random) -> None:
 
 def kernel_restarted(stage: Stage, told: Told, dice: random.Random) -> None:
     """Restarted as JupyterLab does it; the new one opens the run by its folder."""
-    manager, client = start_new_kernel(startup_timeout=PATIENCE)
+    manager, client = new_kernel()
     try:
         run = _in_a_kernel(stage, told, client)
         reached(told, run, somewhere(stage, dice))

@@ -12,6 +12,7 @@ import pytest
 
 from tests.benchmarks import soak, soak_left, soak_truth, soak_votes
 from tests.benchmarks.soak_stage import Told
+from tests.faults.drill import until_step
 
 
 @pytest.mark.timeout(900)
@@ -95,3 +96,12 @@ def test_whatever_is_found_is_told(where):
     }  # fmt: skip
     places[where].append("bad")
     assert [fault.rpartition(" ")[2] for fault in soak.faults(result)] == ["bad"]
+
+
+def test_kill_leaves_no_half_written_checkpoint(fake_launch):
+    """As the soak found one: nobody is left to take it away."""
+    run = fake_launch(steps=2000)
+    until_step(run, 1)
+    (run.checkpoints / ".step-9/zero").mkdir(parents=True)
+    run.kill()
+    assert soak_left.half_written(run.folder) == []
