@@ -11,7 +11,7 @@ ONE_LINE := | awk '{ printf "\r\033[K%.78s", $$0; fflush() } END { printf "\r\03
 SHELL := /bin/bash
 .SHELLFLAGS := -o pipefail -c
 
-.PHONY: demo lab test check widgets docs data test-gpu bench clean
+.PHONY: demo lab test check widgets docs data test-gpu bench matrix clean
 
 demo: $(VENV)/.installed  ## the main job, end to end, in the terminal
 	@$(BIN)/sftkit demo
@@ -33,6 +33,9 @@ test-gpu: $(VENV)/.installed-tests  ## only what needs a CUDA card
 bench: $(VENV)/.installed-tests  ## against TRL, LLaMA-Factory, OpenRLHF (half an hour, 5 GB of peers); BENCH_ARGS="--rows FILE --repeat 3"
 	@$(BIN)/python tests/benchmarks/cpu_training.py $(BENCH_ARGS)
 	@$(BIN)/python tests/benchmarks/startup.py $(BENCH_ARGS)
+
+matrix: $(VENV)/.installed-tests  ## the wheel in clean environments: every Python found, JupyterLab 4, Notebook 7; MATRIX_ARGS="--python PATH"
+	@$(BIN)/python tests/benchmarks/install_matrix.py $(MATRIX_ARGS)
 
 widgets: $(VENV)/.installed-tests  ## bundle the browser half of the widgets anew (Node from the PATH or from the test tools)
 	@$(BIN)/python widgets/build.py

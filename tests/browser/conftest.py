@@ -51,6 +51,7 @@ OPTIONS = (
     "--allow-root",
     "--ServerApp.port_retries=0",
     "--LabApp.expose_app_in_browser=True",
+    "--JupyterNotebookApp.expose_app_in_browser=True",
     "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
     "--LabApp.extension_manager=readonly",
 )
