@@ -65,7 +65,7 @@ def test_the_pass_was_a_whole_one(left):
     """Else there would be nothing to find."""
     written = {path.name for path in left.folder.rglob("*")}
     assert {"run.json", "train.log", "ratings.db", "ratings.csv", "report.html", "answers.parquet", "debug.log"} <= written  # fmt: skip
-    assert "finished" in next(left.folder.glob("runs/*/status.json")).read_text()
+    assert "finished" in min(left.folder.glob("runs/*/status.json")).read_text()  # the first of two
     assert KEYS["OPENAI_API_KEY"] in left.keys_received
     failed = [output["ename"] for cell in left.notebook.cells for output in cell.outputs if output.output_type == "error"]  # fmt: skip
     assert failed == ["LaunchError", "JudgeError", "StoreError", "StoreError", "ZeroDivisionError"]
