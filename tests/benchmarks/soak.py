@@ -59,9 +59,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument(
-        "--small", action="store_true", help="a run of each of five kinds, 200 ratings on each database"
-    )
+    parser.add_argument("--small", action="store_true", help="five runs, 200 ratings on each database")
     parser.add_argument(
         "--one-of-each", action="store_true", help="one run of each kind, 800 ratings on each database"
     )

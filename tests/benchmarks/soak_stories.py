@@ -321,13 +321,7 @@ STORIES: dict[str, tuple[Callable[[Stage, Told, random.Random], None], int]] = {
     "in the line: delete()": (leaves_the_line, 1),
     "in the line: supervisor killed": (leaves_the_line, 1),
 }
-SMALL = (
-    "worker killed",
-    "supervisor killed",
-    "disk full",
-    "kernel restarted",
-    "in the line: supervisor killed",
-)
+SMALL = ("supervisor killed", "disk full", "kernel restarted", "in the line: supervisor killed")
 
 
 def play(stage: Stage, name: str, number: int) -> Told:

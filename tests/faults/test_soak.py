@@ -1,4 +1,4 @@
-"""A small soak (tests/benchmarks/soak.py): five real runs, two at once, a blow to each, raters who are killed meanwhile, the
+"""A small soak (tests/benchmarks/soak.py): five real runs, two at once, a blow to most, raters who are killed meanwhile, the
 clock set back and forth; then all of it is looked at. And: each of those looks can find something."""
 
 from __future__ import annotations
