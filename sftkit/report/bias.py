@@ -62,9 +62,9 @@ def bias_card(
     rows = verdict_rows(votes, of_models(ratings) if len(ratings) else ratings, answers)
     told = by_name(votes)
     out = []
+    who, whose = (frame["rater"].astype(str).to_numpy(object) for frame in (rows, told))
     for rater in sorted(map(str, votes["rater"].unique())):
-        mine = rows[rows["rater"].astype(str) == rater].reset_index(drop=True)
-        own = told[told["rater"].astype(str) == rater].reset_index(drop=True)
+        mine, own = rows[who == rater].reset_index(drop=True), told[whose == rater].reset_index(drop=True)
         card = _Card(rater, mine, own)
         card.leanings()
         card.family(told)

@@ -182,7 +182,9 @@ def by_name(votes: pd.DataFrame) -> pd.DataFrame:
     """The votes with the two models of each in alphabetical order, so that all votes on a pair tell the same side."""
     check_votes(votes)
     votes = votes.assign(outcome=outcomes(votes)).reset_index(drop=True)
-    swap = (votes["model_a"].astype(str) > votes["model_b"].astype(str)).to_numpy(bool)
+    names = {*votes["model_a"].unique(), *votes["model_b"].unique()}
+    place = {name: number for number, name in enumerate(sorted(names, key=str))}
+    swap = votes["model_a"].map(place).to_numpy() > votes["model_b"].map(place).to_numpy()
     return pd.concat([votes[~swap], mirrored(votes[swap])]).sort_index() if swap.any() else votes
 
 

@@ -29,8 +29,8 @@ def raters(votes: pd.DataFrame) -> list[str]:
 
 def of_rater(frame: pd.DataFrame, rater: str) -> pd.DataFrame:
     """The rows of one rater, or of all humans."""
-    names = frame["rater"].astype(str)
-    return frame[names.str.startswith("human:") if rater == HUMANS else names == rater]
+    names = {name: str(name).startswith("human:") if rater == HUMANS else str(name) == rater for name in frame["rater"].unique()}  # fmt: skip
+    return frame[frame["rater"].map(names).to_numpy(bool)]
 
 
 def with_humans(frame: pd.DataFrame) -> pd.DataFrame:
