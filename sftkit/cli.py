@@ -44,7 +44,7 @@ def main() -> None:
 def _config(context: typer.Context) -> SFTConfig:
     import shlex
 
-    return SFTConfig.from_command(shlex.join(["launch", *context.args]))
+    return SFTConfig.from_command(shlex.join(["launch", *context.args])) if context.args else SFTConfig()
 
 
 def _launched(context: typer.Context, runs_dir: Path, queue: bool = False):
@@ -345,17 +345,16 @@ def report(
     store: Annotated[str, typer.Argument(help="Rating store, as a database URL.")] = "sqlite:///ratings.db",
     html: Annotated[Path | None, typer.Option(help="Write the report as one HTML file.")] = None,
     csv: Annotated[Path | None, typer.Option(help="Write every table into this folder.")] = None,
-    picture: Annotated[
-        Path | None, typer.Option(help="Draw the win rates into this .png or .svg file.")
-    ] = None,
+    picture: Annotated[Path | None, typer.Option(help="Draw the win rates into this .png or .svg.")] = None,
     baseline: Annotated[str | None, typer.Option(help="The model the others are compared with.")] = None,
     lang: Annotated[str, typer.Option(help="Language of the HTML file: en or zh.")] = "en",
+    named: Annotated[str, typer.Option("--store", help="The store, named as `judge` and `rate` do.")] = "",
 ) -> None:
     """Who won, and how surely, from the store."""
     from sftkit.ratings import RatingStore
     from sftkit.report import Report
 
-    result = Report(RatingStore(store), baseline=baseline)
+    result = Report(RatingStore(named or store), baseline=baseline)
     console.print(str(result))
     made = [result.to_html(html, lang)] if html else []
     made += [csv] if csv and result.to_csv(csv) else []

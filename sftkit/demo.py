@@ -103,8 +103,8 @@ def show_findings(findings: list[Finding], console: Console) -> None:
     if stops:
         count = "One finding stops" if len(stops) == 1 else f"{len(stops)} findings stop"
         raise LaunchError(f"{count} the run; nothing was started.", stops)
-    if not findings:
-        console.print("nothing to complain about")
+    warned = sum(finding.level == "warn" for finding in findings)
+    console.print("Nothing stops this run" + (f"; {warned} to look at." if warned else "."))
 
 
 def follow(run: Run) -> None:

@@ -75,9 +75,13 @@ def run(
     judge: Any, answers: Any, store: Any, limit: int | None, spend_limit: float | None, console: Console
 ) -> None:
     """The judge's run, told before and after. An interrupt leaves what was answered in the store."""
+    from sftkit.judging.exam import reminder
+
     show_estimate(judge, answers, store, limit, console)
+    if words := reminder(judge, store, "the same command with --exam"):
+        console.print(words, soft_wrap=True)
     try:
-        judge.rate(answers, store=store, limit=limit, spend_limit=spend_limit)
+        judge.rate(answers, store=store, limit=limit, spend_limit=spend_limit, remind=False)
     except KeyboardInterrupt:
         console.print("stopped; what was answered is in the store, and the same command goes on from there")
         raise

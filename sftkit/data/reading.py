@@ -5,6 +5,7 @@ read_rows("data/train.jsonl")      # a list of dicts, in file order
 
 from __future__ import annotations
 
+import difflib
 import os
 import re
 from collections.abc import Callable
@@ -127,8 +128,16 @@ def where_rows_are(source: str | Path, wanted: str | None) -> Path:
         )
         raise DataError(say("is a folder; name a file in it. {has}", has=has), file=source)
     if not path.is_file():
-        raise DataError(say("no such file."), file=source)
+        near = _nearest(path)
+        raise DataError(say("no such file. Did you mean {near}?", near=near) if near else say("no such file."), file=source)  # fmt: skip
     return path
+
+
+def _nearest(path: Path) -> str:
+    """The path beside it with the name most like its own, of a kind that is read; "" without any."""
+    beside = [item.name for item in path.parent.iterdir() if _kind(item) in READERS] if path.parent.is_dir() else []  # fmt: skip
+    close = difflib.get_close_matches(path.name, [name for name in beside if not name.endswith(SUFFIX)], n=1)
+    return str(path.with_name(close[0])) if close else ""
 
 
 def read_head(path: Path, size: int) -> tuple[list[Row], int] | None:

@@ -177,7 +177,9 @@ def _json(text: str, path: Path, number: int | None) -> Any:
         row = error.lineno if number is None else number
         raise DataError(
             say(
-                "is not JSON: {msg} at column {colno}.", msg=error.msg.removesuffix(" at"), colno=error.colno
+                "is not JSON: {msg} at column {colno}. Mend that line in the file.",
+                msg=error.msg.removesuffix(" at"),
+                colno=error.colno,
             ),
             file=path,
             row=row,

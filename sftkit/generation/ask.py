@@ -98,6 +98,8 @@ def _as_run(model: Any) -> Any:
 
 def model_path(name: str, model: Any) -> str:
     """The absolute folder of a model, or a Hub id as it is. A Run, or its folder, gives its exported model."""
+    if model is None:
+        raise GenerationError(f"model {name!r} is None: a form has no run until its Launch is pressed")
     model = _as_run(model)
     if hasattr(model, "model_path"):
         folder, state = Path(model.model_path), model.status.state

@@ -50,6 +50,16 @@ class Progress:
     concurrency: int = 0
     stopped: str = ""
 
+    @property
+    def words(self) -> str:
+        """What to know of a run that is over where not every call gave its verdict, or none was due; else ""."""
+        if not self.total and not self.stopped:
+            return "nothing to ask: every verdict of these rules is in the store already"
+        if not self.failures:
+            return ""
+        kinds = ", ".join(f"{n} {kind}" for kind, n in self.failures.items())
+        return f"{sum(self.failures.values())} of {self.done} calls gave no verdict ({kinds}): why is in the column reason; rate asks them again"
+
 
 class Asking:
     """One run of calls. `run` may be called several times; `stop` from any thread."""

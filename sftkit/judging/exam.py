@@ -199,7 +199,7 @@ def result(judge: Judge, store: RatingStore) -> Exam:
     return examined(judge, pairs(), store.frame(candidate.rater), store)
 
 
-def reminder(judge: Judge, store: RatingStore) -> str:
+def reminder(judge: Judge, store: RatingStore, how: str = "sk.exam(judge, store)") -> str:
     """One line for a judge that is about to be used without an exam in this store; "" for any other."""
     if len(store.frame(judge.rater)):
         return ""  # its first use is over
@@ -207,7 +207,7 @@ def reminder(judge: Judge, store: RatingStore) -> str:
     if asked >= {pair.prompt_id for pair in pairs()}:
         return ""
     calls = len(pairs()) * (1 + judge.protocol.both_orders)
-    return f"{judge.rater} has not sat its exam yet: sk.exam(judge, store) asks it {calls} questions and says how far to trust it."
+    return f"{judge.rater} has not sat its exam yet: {how} asks it {calls} questions and says how far to trust it."
 
 
 def _voted(store: RatingStore, limit: int) -> list[Generations]:

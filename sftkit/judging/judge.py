@@ -149,7 +149,7 @@ class Judge:
         asked again by the next `rate`. Without a store the ratings are kept in memory only. An interrupt stops like
         `stop()`: calls under way are finished first; a second one does not wait. spend_limit: dollars after which
         nothing more is asked. on_progress: called in the judge's own thread. remind: where progress is shown, say in a
-        line that this judge has not sat its exam, before its first use in this store.
+        line that this judge has not sat its exam, before its first use in this store, and which calls gave no verdict.
 
         Returns the store's rows of this judge for these comparisons. Raises JudgeError when the judge cannot work at
         all: no key, refused key, unknown model, an endpoint that never answers, a spending limit without a price.
@@ -175,6 +175,8 @@ class Judge:
         with tqdm(total=0, unit="call", desc=self.rater, disable=not progress) as bar:
             work = self._work(plan, store, key, spend_limit, _teller(self, bar, on_progress))
             run_apart(work, lambda: self.stop(), self.timeout + 5)
+        if remind and progress and self.progress.words:
+            tqdm.write(self.progress.words)
         wanted = {comparison.identity for comparison in plan.comparisons}
         frame = of_models(ledger.rows(store, plan.raters))
         identities = zip(frame["rater"], frame["prompt_id"], frame["model_a"], frame["model_b"])
@@ -377,7 +379,10 @@ def _teller(
 
     def tell(now: Progress) -> None:
         judge.progress = now
-        bar.total = now.total
+        if bar.total != now.total:
+            bar.reset(
+                now.total
+            )  # a bar born without a total stays 20 pixels wide in a notebook, unless reset
         failed = sum(now.failures.values())
         words = ([f"${now.spent:.3f}"] if now.spent is not None else []) + (
             [f"{failed} failed"] if failed else []

@@ -25,6 +25,7 @@ from sftkit.runs import classroom, hosts, owner, process, row_losses, standing, 
 from sftkit.runs import folder as disk
 from sftkit.runs.points import Points
 from sftkit.runs.standing import Status
+from sftkit.wording import say
 
 if TYPE_CHECKING:
     from sftkit.runs.causes import Diagnosis
@@ -53,6 +54,12 @@ class Run:
     """
 
     def __init__(self, path: str | Path):
+        if path is None:  # form.run, in a notebook run from top to bottom
+            raise RunNotFound(
+                say(
+                    "There is no run yet: form.run is None until Launch is pressed. Press it, then run this cell again."
+                )
+            )
         self.folder = Path(path).absolute()
         if not os.path.isfile(self.folder / disk.RUN):
             raise RunNotFound(_not_found(self.folder))
