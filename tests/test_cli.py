@@ -61,7 +61,8 @@ def test_translate_explains_and_writes_every_form(sftkit, tmp_path):
 def test_doctor_says_what_is_wrong_and_starts_nothing(sftkit, settings, tmp_path):
     text = sftkit("doctor", "--pretrain", "nowhere", "--dataset", "none.jsonl", code=1)
     assert "pretrain" in text and "dataset" in text and "nothing was started" in text
-    sftkit("doctor", *settings)
+    assert "Nothing stops this run" in sftkit("doctor", *settings)
+    assert "pretrain: is needed" in (told := sftkit("launch", code=1)) and "dataset: is needed" in told
     assert "runs train" in (told := sftkit("doctor", CUDA_VISIBLE_DEVICES="")) or "GPU 0" in told
     assert not (tmp_path / "runs").exists()
 
@@ -100,6 +101,7 @@ def test_report_of_a_store(sftkit, tmp_path):
     store.add_many([Rating("human:ana", f"p{n}", "base", "tuned", "b") for n in range(9)])
     text = sftkit("report", "sqlite:///r.db", "--html", "r.html")
     assert "human:ana" in text and "tuned" in text
+    assert "human:ana" in sftkit("report", "--store", "sqlite:///r.db")
     assert "tuned" in (tmp_path / "r.html").read_text(encoding="utf-8")
 
 

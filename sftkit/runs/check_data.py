@@ -58,11 +58,17 @@ def proposed_mapping(rows: list[dict[str, Any]]) -> dict[str, Any]:
     answer = next((by_low[name] for name in ANSWERS if name in by_low and by_low[name] != prompt), None)
     if prompt and answer:
         return {"input_key": prompt, "output_key": answer}
-    texts = [name for name in names if all(isinstance(row.get(name), str) for row in rows)]
+    texts = [name for name in names if _is_text([row.get(name) for row in rows])]
     if len(texts) == 2:
         first = prompt if prompt in texts else next((name for name in texts if name != answer), texts[0])
         return {"input_key": first, "output_key": next(name for name in texts if name != first)}
     return {}
+
+
+def _is_text(values: list[Any]) -> bool:
+    """Whether a column holds text, though a row in ten may have none: such rows are told of one by one."""
+    given = [value for value in values if value is not None]
+    return len(given) >= 0.9 * len(values) and all(isinstance(value, str) for value in given)
 
 
 @check("tokenizer")

@@ -54,13 +54,7 @@ class Run:
     """
 
     def __init__(self, path: str | Path):
-        if path is None:  # form.run, in a notebook run from top to bottom
-            raise RunNotFound(
-                say(
-                    "There is no run yet: form.run is None until Launch is pressed. Press it, then run this cell again."
-                )
-            )
-        self.folder = Path(path).absolute()
+        self.folder = _given(path).absolute()
         if not os.path.isfile(self.folder / disk.RUN):
             raise RunNotFound(_not_found(self.folder))
         if odd := disk.no_files(self.folder):
@@ -367,13 +361,21 @@ def load_run(path: str | Path) -> Run:
 
     "runs/<id>" is looked for where `runs` means another place (SFTKIT_RUNS_DIR), too. Raises RunNotFound.
     """
-    elsewhere = classroom.runs_folder(Path(path).parent) / Path(path).name
+    path = _given(path)
+    elsewhere = classroom.runs_folder(path.parent) / path.name
     return Run(elsewhere if os.path.isfile(elsewhere / disk.RUN) else path)
 
 
 def _settings_of(record: dict[str, Any]) -> dict[str, Any]:
     """The settings to show; none of a damaged run.json, so that one bad folder does not hide the others."""
     return settings if isinstance(settings := record.get("config"), dict) else {}
+
+
+def _given(path: str | Path | None) -> Path:
+    """The path as one. Raises RunNotFound for None, which form.run is in a notebook run from top to bottom."""
+    if path is None:
+        raise RunNotFound(say("There is no run yet: form.run is None until Launch is pressed. Press it, then run this cell again."))  # fmt: skip
+    return Path(path)
 
 
 def _not_found(folder: Path) -> str:

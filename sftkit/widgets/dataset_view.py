@@ -119,7 +119,7 @@ class DatasetView(anywidget.AnyWidget):
         if self._wanted and self.profile is None and self._progress is None and not self._failed:
             self._measure(content)
         faults = [str(columns) for columns in self.rows.columns if isinstance(columns, DataError)]
-        if any(columns.field in ("input_key", "output_key") for columns in self.rows.columns if isinstance(columns, DataError)):  # fmt: skip
+        if any("_key)" in fault for fault in faults):  # of no column
             faults.append(say("Name the columns: sk.DatasetView(sk.SFTConfig(pretrain=…, dataset=…, input_key=…, output_key=…))."))  # fmt: skip
         sources = [source.name for source in self.rows.sources]
         return {"rows": len(self.rows), "sources": sources, "faults": faults, **self._counts()}

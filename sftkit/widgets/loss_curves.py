@@ -66,7 +66,7 @@ class LossCurves(VBox):
     ):
         # Readers of our own: a Run remembers how far it has read, and ours are read in another thread.
         given = runs.values() if isinstance(runs, Mapping) else curves.as_list(runs)
-        self._runs = [load_run(run.folder) for run in given]
+        self._runs = [load_run(getattr(run, "folder", run)) for run in given]  # None: no run yet
         names = [str(name) for name in runs] if isinstance(runs, Mapping) else [run.id for run in self._runs]
         self._lines = [RunLines(run, name) for run, name in zip(self._runs, names)]
         self._feed, self._turn, self._pictures = Feed(self._lines), Lock(), []
@@ -282,9 +282,12 @@ class LossCurves(VBox):
 
     def close(self) -> None:
         """Stop looking at the disk and leave the page."""
-        self._poll.stop()
-        if self._reader is not None:
-            self._reader.stop()
+        for part in (
+            getattr(self, "_poll", None),
+            getattr(self, "_reader", None),
+        ):  # none where a run was none
+            if part is not None:
+                part.stop()
         super().close()
 
     def _ipython_display_(self) -> None:

@@ -92,6 +92,9 @@ def test_text_that_is_not_utf8_names_the_row(tmp_path):
 def test_missing_files_and_hub_ids_are_told_apart(tmp_path, monkeypatch):
     with pytest.raises(DataError, match="no such file"):
         read_rows(tmp_path / "absent.jsonl")
+    (tmp_path / "train.jsonl").write_text("{}\n")
+    with pytest.raises(DataError, match=r"no such file\. Did you mean .*train\.jsonl"):
+        read_rows(tmp_path / "trian.jsonl")
     with pytest.raises(DataError, match="is a folder"):
         read_rows(tmp_path)
     with pytest.raises(DataError, match="a hub id is read by the training process only"):

@@ -175,6 +175,8 @@ def test_before_its_first_use_a_judge_without_an_exam_is_told_of_it_in_one_line(
         judge = Judge("fake-judge", server.base_url, canaries=0, evidence=False)
         judge.rate(answers, store, limit=1)
         assert capsys.readouterr().out.count("has not sat its exam") == 1
+        judge.rate(answers, store, limit=1)
+        assert "nothing to ask" in capsys.readouterr().out
         judge.rate(answers, store)
         assert "exam" not in capsys.readouterr().out
         sat = Judge("fake-judge", server.base_url)

@@ -120,6 +120,17 @@ def test_a_source_whose_columns_are_unknown(world, alpaca):
     assert fixes == [{"input_key": "left", "output_key": "answer"}, {"input_key": "question", "output_key": "answer"}]  # fmt: skip
 
 
+def test_columns_are_proposed_though_a_row_in_ten_lacks_one(world):
+    whole = [{"left": "q", "right": "a", "n": 1}] * 18
+    write(world / "gaps.jsonl", [*whole, {"left": None, "right": "a", "n": 2}, {"left": "q", "n": 3}])
+    finding = one("stop", "input_key", "no column 'prompt'", dataset="data/gaps.jsonl", eval_dataset=None)
+    assert finding.fix == {"input_key": "left", "output_key": "right"}
+    write(world / "gaps.jsonl", [*whole[:6], *[{"left": "q", "n": 3}] * 4])
+    assert not one(
+        "stop", "input_key", "no column 'prompt'", dataset="data/gaps.jsonl", eval_dataset=None
+    ).fix
+
+
 def test_a_mapping_that_would_spoil_another_source_is_not_proposed(world):
     write(world / "talk.jsonl", [{"prompt": "q", "text": "a"}] * 20)
     finding = one("stop", "output_key", "data/talk.jsonl: no column 'response'", dataset="data/train.jsonl,data/talk.jsonl", eval_dataset=None)  # fmt: skip

@@ -245,6 +245,8 @@ def test_metrics_grow_shrink_and_tolerate(tmp_path):
 
 def test_load_run_that_is_not_there_names_those_that_are(tmp_path):
     written(tmp_path / "20260101-000000-a")
+    with pytest.raises(RunNotFound, match="None until Launch is pressed"):
+        load_run(None)
     with pytest.raises(RunNotFound, match="20260101-000000-a"):
         load_run(tmp_path / "20260101-000000-b")
 

@@ -201,6 +201,8 @@ def test_two_files_and_a_patch_that_fits_no_more(tmp_path):
     page = Page(sk.DatasetView([one, two]))
     [change] = page.ask("changes")["changes"]
     assert change["state"] == "lost" and change["number"] is None
+    write(tmp_path / "odd.jsonl", [{"n": 1, "m": 2}])
+    assert "input_key=…" in Page(sk.DatasetView(tmp_path / "odd.jsonl")).ask("hello")["faults"][-1]
     with pytest.raises(DataError, match="no such file"):
         sk.DatasetView(tmp_path / "none.jsonl")
     for rows in (rows_of(3), pd.DataFrame(rows_of(3)), []):
