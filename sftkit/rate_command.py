@@ -58,7 +58,10 @@ class Wishes:
 def rate(
     store: Annotated[str, typer.Argument(help="Rating store: a file such as ratings.db, or a database URL.")],
     project: Annotated[
-        str, typer.Option(help="The only project that raters see; store.project(…) makes one.")
+        str,
+        typer.Option(
+            help="The only project that raters see; store.project(name, answers, instructions=…) makes one."
+        ),
     ],
     rater: Annotated[
         list[str] | None, typer.Option(help="Who may rate; several. One: no name is asked. None: any name.")
@@ -266,6 +269,8 @@ def _reach(wishes: Wishes, desk: Desk) -> list[str]:
                 "Warning: plain http. Anyone on the network between can read the link, the prompts and the answers. "
                 "Use a network that you trust, an ssh tunnel, or --cert and --key for https."
             )
+    if not os.environ.get(TOKEN):
+        lines.append(f"A new start makes a new link, unless {TOKEN} holds a token of your own (see --help).")
     return [
         *lines,
         "They see this project's prompts and answers, never a model's name, and nothing else of this machine.",

@@ -147,6 +147,7 @@ def test_forms_of_other_pages_and_names_that_are_none_are_refused(served):
             "/", "POST", urlencode({"name": name}), cookies, **form, Origin=served.origin
         )
         assert answer.status == 400 and 'role="alert"' in text, name
+    assert 'value="…"' in text  # to be mended, not typed again
     for name in ("x" * 90, "judge:x", "\x01"):  # in the cookie: the name is asked anew
         _, text = served.http("/", cookies=cookies | {"sftkit-rate-name": quote(name)})
         assert 'name="name"' in text
@@ -384,6 +385,14 @@ def test_an_open_host_is_warned_of(served):
     words = " ".join(_reach(Wishes("", "pilot", host="0.0.0.0"), desk))
     assert "plain http" in words and "password" in words
     assert "plain http" not in " ".join(_reach(Wishes("", "pilot"), desk))
+
+
+def test_whether_the_link_outlives_a_new_start_is_told(served, monkeypatch):
+    desk = _desk(Wishes(str(served.store.url), "pilot"), served.store, served.store.project("pilot"), TOKEN)
+    monkeypatch.delenv("SFTKIT_RATE_TOKEN", raising=False)
+    assert "SFTKIT_RATE_TOKEN" in " ".join(_reach(Wishes("", "pilot"), desk))
+    monkeypatch.setenv("SFTKIT_RATE_TOKEN", TOKEN)
+    assert "SFTKIT_RATE_TOKEN" not in " ".join(_reach(Wishes("", "pilot"), desk))
 
 
 def test_from_the_terminal_votes_outlive_a_kill(tmp_path, sftkit):

@@ -22,6 +22,7 @@ from sftkit.ratings import migrations
 from sftkit.ratings.tables import SCHEMA_VERSION, metadata, schema
 
 BUSY_MS = 30_000  # how long a SQLite writer waits for another one
+FILES = (".db", ".sqlite", ".sqlite3")  # names that say by themselves that they are a store's file
 _FASTEST, _SLOWEST = 0.002, 0.01  # seconds between two tries of a writer who waits
 _PATIENCE = 0.08  # seconds waited, from which on the tries get denser
 _LOCK = 0x5F7_1C17  # PostgreSQL: the advisory lock that creating and migrating take
@@ -53,7 +54,7 @@ def write(engine: sa.Engine, durable: bool = True) -> Any:
 
 
 def _parsed(url: str | os.PathLike[str]) -> sa.URL:
-    if isinstance(url, os.PathLike):
+    if isinstance(url, os.PathLike) or ("://" not in url and Path(url).suffix in FILES):
         return sa.URL.create("sqlite", database=os.fspath(url))
     try:
         parsed = sa.make_url(url)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 Read = Iterator[tuple[str, dict[str, Any], list[Fault]]]  # where, values, what could not be read
 
 COLUMNS = ("created", *FIELDS)
+WRITTEN = (*COLUMNS, "current")  # which rows count; ignored on reading: it follows from the rest
 _JSON, _WHOLE = ("scores", "evidence", "tags"), ("tokens_in", "tokens_out")
 _NUMBERS = ("seconds", "price", "probability", *_WHOLE)
 _MAY_MISS = ("shown_first", "request_hash", "raw_reply", "key", "project")  # where "" and missing differ
@@ -36,15 +37,17 @@ def rows_of(frame: pd.DataFrame) -> list[dict[str, Any]]:
     table = frame[list(FIELDS)].astype(object)
     table = table.where(table.notna(), None)
     stamps = [stamp.isoformat(timespec="nanoseconds") for stamp in frame["created"]]
-    return [{"created": stamp, **row} for stamp, row in zip(stamps, table.to_dict("records"))]
+    counts = [bool(current) for current in frame["current"]]
+    rows = zip(stamps, table.to_dict("records"), counts)
+    return [{"created": stamp, **row, "current": current} for stamp, row, current in rows]
 
 
 def write_csv(path: Path, frame: pd.DataFrame) -> None:
     with open(path, "w", encoding="utf-8-sig", newline="") as file:  # the mark tells Excel that it is UTF-8
         writer = csv.writer(file)
-        writer.writerow(COLUMNS)
+        writer.writerow(WRITTEN)
         for row in rows_of(frame):
-            writer.writerow([_cell(name, row[name]) for name in COLUMNS])
+            writer.writerow([_cell(name, row[name]) for name in WRITTEN])
 
 
 def read_csv(path: Path) -> Read:
@@ -103,14 +106,19 @@ def write_parquet(path: Path, frame: pd.DataFrame) -> None:
 
     text, real = pa.string(), pa.float64()
     types = dict.fromkeys(_NUMBERS, real) | {name: pa.int64() for name in _WHOLE}
-    types |= {"created": pa.timestamp("ns", tz="UTC"), "tags": pa.list_(text), "flag": pa.bool_()}
+    types |= {
+        "created": pa.timestamp("ns", tz="UTC"),
+        "tags": pa.list_(text),
+        "flag": pa.bool_(),
+        "current": pa.bool_(),
+    }
     rows = rows_of(frame)
     columns = {name: [row[name] for row in rows] for name in FIELDS}
     for name in ("scores", "evidence"):
         columns[name] = [json.dumps(value, ensure_ascii=False) for value in columns[name]]
-    columns["created"] = list(frame["created"])
-    schema = pa.schema([(name, types.get(name, text)) for name in COLUMNS])
-    pq.write_table(pa.table({name: columns[name] for name in COLUMNS}, schema=schema), path)
+    columns["created"], columns["current"] = list(frame["created"]), [row["current"] for row in rows]
+    schema = pa.schema([(name, types.get(name, text)) for name in WRITTEN])
+    pq.write_table(pa.table({name: columns[name] for name in WRITTEN}, schema=schema), path)
 
 
 def read_parquet(path: Path) -> Read:

@@ -37,9 +37,7 @@ from sftkit.widgets.labels import label, language, table
 from sftkit.widgets.packed import STATIC, PackedWidget, bundle
 
 FRESH = 1.0  # seconds for which the store need not be read again: a page asks at once when a cell has made its grid
-KINDS = (
-    "hello", "rows", "row", "next", "hold", "vote", "judge", "history", "part", "filter", "progress", "reveal",
-)  # fmt: skip
+KINDS = "hello rows row next hold vote judge history part filter progress reveal".split()
 
 Message = dict[str, Any]
 
@@ -202,6 +200,7 @@ class ComparisonGrid(PackedWidget):
             "filterable": self._filterable(),
             "filter": self._filter.told(),
             "project": self.project and {"name": self.project.name, "overlap": self.project.overlap},
+            "judges": self.show_judge != "never",
             "instructions": self.project.instructions if self.project else "",
             "steps": self._steps,
             "revealed": self._revealed,

@@ -179,7 +179,13 @@ class Guarded:
             "rater": self.rater,
             "longest": NAME,
         }
-        words |= {"fault": "", "state": state, "lang": lang, "languages": {"en": "English", "zh": "中文"}}
+        words |= {
+            "fault": "",
+            "given": "",
+            "state": state,
+            "lang": lang,
+            "languages": {"en": "English", "zh": "中文"},
+        }
         self.set_status(status)
         self.render(
             "rate.html", _=lambda key, **values: label(f"rate.{key}", lang, **values), **(words | more)
@@ -226,7 +232,7 @@ class Entrance(Guarded, web.RequestHandler):
         elif (given := self.get_body_argument("name", None)) is not None:
             name = fit_name(given)
             if name is None or (self.desk.raters and name not in self.desk.raters):
-                return self.page("name", 400, fault="bad_name")
+                return self.page("name", 400, fault="bad_name", given=given)
             self.keep("sftkit-rate-name", quote(name, safe=""))
         self.redirect("./", status=303)
 

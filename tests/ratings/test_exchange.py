@@ -70,6 +70,13 @@ def test_a_round_trip_loses_nothing(full, suffix, tmp_path):
     same(full, empty)
 
 
+@pytest.mark.parametrize(("suffix", "read"), [("csv", pd.read_csv), ("jsonl", lambda path: pd.read_json(path, lines=True)), ("parquet", pd.read_parquet)])  # fmt: skip
+def test_a_file_says_which_rows_count(full, suffix, read, tmp_path):
+    table = read(full.export(tmp_path / f"ratings.{suffix}"))
+    assert table["current"].tolist() == full.frame()["current"].tolist()
+    assert table["current"].any() and not table["current"].all()
+
+
 def test_a_csv_opens_in_a_spreadsheet_without_running_anything(full, tmp_path):
     with open(full.export(tmp_path / "r.csv"), encoding="utf-8-sig", newline="") as file:
         cells = [cell for row in csv.reader(file) for cell in row]

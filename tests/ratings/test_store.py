@@ -244,6 +244,14 @@ def test_the_same_answers_twice_change_nothing_whatever_the_prompt_holds(store):
     assert len(store.answers()) == 4
 
 
+def test_a_file_may_be_given_by_its_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    RatingStore("ratings.db").add(vote())
+    assert len(RatingStore(f"sqlite:///{tmp_path / 'ratings.db'}").frame()) == 1
+    with pytest.raises(StoreError, match=r"sqlite:///ratings\.db"):
+        RatingStore("ratings")
+
+
 def test_a_writer_who_waits_too_long_is_told(tmp_path, monkeypatch):
     store = RatingStore(tmp_path / "ratings.db")
     monkeypatch.setattr(database, "BUSY_MS", 50)

@@ -24,7 +24,7 @@ export class Tags {
     this.field = h("input", { class: "tag-field", size: 9, placeholder: label("grid.tags"), "aria-label": label("grid.tags"), autocomplete: "off", oninput: () => this.suggest() });
     this.field.addEventListener("keydown", this.keydown);
     this.field.addEventListener("focus", () => this.suggest());
-    this.field.addEventListener("blur", () => this.suggested.replaceChildren());
+    this.field.addEventListener("blur", this.leave);
     this.element = h("div", { class: "tagging" }, this.chips, this.field, this.suggested);
   }
 
@@ -57,6 +57,13 @@ export class Tags {
     else return;
     event.preventDefault();
     event.stopPropagation();
+  };
+
+  /** What was typed belongs to this row: without Enter too, or it would stand in the field of the next one. */
+  private readonly leave = (): void => {
+    const elsewhere = document.activeElement !== this.field; // else the window lost the focus, and typing goes on later
+    if (elsewhere && this.field.value.trim()) this.add(this.field.value);
+    this.suggested.replaceChildren();
   };
 
   private matches(): string[] {

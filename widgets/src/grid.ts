@@ -38,6 +38,7 @@ export class Grid {
   private bar!: Bar;
   filter!: FilterBar;
   instructions!: Instructions;
+  judges = false; // what they said may be looked at
   outbox!: Outbox;
   private team: Team | null = null;
   private name = ""; // of this grid in the browser
@@ -102,8 +103,7 @@ export class Grid {
     if (this.state.total === 0) return this.body.replaceChildren(message(this.label("grid.nothing")));
     this.showPicture = hidePicture((this.name = setup.grid));
     this.state.recall(setup.steps);
-    this.project = setup.project !== null;
-    this.revealed = setup.revealed;
+    [this.project, this.judges, this.revealed] = [setup.project !== null, setup.judges, setup.revealed];
     this.build(setup);
     this.ticker = setInterval(() => this.outbox.size && this.update(), 500) as unknown as number;
     this.state.kept = setup.filter.rows;
@@ -214,7 +214,7 @@ export class Grid {
     if (done && !this.reviewing && this.state.kept?.length !== 0) {
       const panel = allDone(this.state, this.label, this.revealed, this.free, {
         next: () => void this.next(null),
-        back: () => this.review(this.state.focus),
+        back: () => this.review(this.state.kept?.[0] ?? 0), // from the top: below the last row there is nothing
         unfilter: () => this.filter.clear(),
         reveal: async () => void (await this.kernel.ask({ kind: "reveal" }).catch((error) => this.fail(error))),
       });

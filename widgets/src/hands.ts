@@ -94,8 +94,9 @@ export class Hands {
   }
 
   private showKeys(): void {
-    const { shell, label, state, instructions } = this.grid;
-    shell.showCard((close) => keyCard(label, state.ranks, instructions.text !== "", close));
+    const { shell, label, state, instructions, judges } = this.grid;
+    const idle = new Set([instructions.text ? "" : "grid.key.instructions", judges ? "" : "grid.key.judge"]);
+    shell.showCard((close) => keyCard(label, state.ranks, idle, close));
   }
 
   private leaveField(field: HTMLElement): void {

@@ -109,9 +109,9 @@ export function card(title: string, closeWord: string, close: () => void, ...con
   );
 }
 
-/** ranks: whether more than two answers stand side by side; instructed: whether there are instructions. */
-export function keyCard(label: Label, ranks: boolean, instructed: boolean, close: () => void): HTMLElement {
-  const here = CARD.filter(([, meaning, where]) => where !== (ranks ? "pair" : "ranking") && (instructed || meaning !== "grid.key.instructions"));
+/** ranks: whether more than two answers stand side by side; idle: meanings of keys that do nothing here. */
+export function keyCard(label: Label, ranks: boolean, idle: ReadonlySet<string>, close: () => void): HTMLElement {
+  const here = CARD.filter(([, meaning, where]) => where !== (ranks ? "pair" : "ranking") && !idle.has(meaning));
   const lines = here.map(([keys, meaning]) =>
     h("div", {}, h("dt", {}, ...keys.map((key) => (key === "…" ? key : h("kbd", {}, key)))), h("dd", {}, label(meaning))),
   );

@@ -44,6 +44,7 @@ export interface Setup {
   filterable: Record<string, string[]>; // columns that a filter may name, with the values to choose from
   filter: Filtered;
   project: { name: string; overlap: number } | null;
+  judges: boolean; // what judges said may be looked at, after a vote
   instructions: string; // Markdown of whoever made the project; "" for none
   steps: Record<"done" | "undone", Step[]>; // what can be undone and done again, the next one last
   revealed: boolean; // the models' names may be shown

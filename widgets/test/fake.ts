@@ -27,6 +27,7 @@ export class FakeKernel implements Model {
   votes: Vote[] = [];
   opinions = new Map<number, Opinion>();
   judges: JudgeVerdict[] = []; // what judges said, of any row
+  mayAskJudges = true;
   asked: string[] = []; // kinds of questions
   alive = true;
   refuse = "";
@@ -133,7 +134,7 @@ export class FakeKernel implements Model {
     const anchors = { 1: "bad", 3: "so so", 5: "good" };
     const dimensions = this.dimensions.map((name) => ({ name, label: name, anchors }));
     const project = this.project ? { name: "pilot", overlap: 1 } : null;
-    return { grid: "g1", columns: this.sides.length, states: this.states, order: null, dimensions, tags: ["too long"], filterable: { task: ["qa", "math"] }, filter: this.filter, project, instructions: this.instructions, steps: this.steps, revealed: false };
+    return { grid: "g1", columns: this.sides.length, states: this.states, order: null, dimensions, tags: ["too long"], filterable: { task: ["qa", "math"] }, filter: this.filter, project, judges: this.mayAskJudges, instructions: this.instructions, steps: this.steps, revealed: false };
   }
 
   private comparison(row: number): Comparison {

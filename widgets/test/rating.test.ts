@@ -116,6 +116,18 @@ test("both bad, flag, tags and a note are parts of one opinion, each undone by i
   expect(last(kernel)).toEqual({ ...NO_OPINION, flag: true, tags: ["off topic", "too long"] });
 });
 
+test("a tag typed without Enter belongs to the row it was typed on, not to the next one", async () => {
+  const kernel = await show(new FakeKernel(2));
+  await press("g");
+  const field = find<HTMLInputElement>(".tag-field");
+  field.value = "too short";
+  find(".verdict").focus(); // as a click would
+  find(".verdict").click();
+  await settle(1000);
+  expect(last(kernel)).toEqual({ ...NO_OPINION, verdict: "a", tags: ["too short"] });
+  expect([openRow(), field.value]).toEqual([1, ""]);
+});
+
 test("a skip needs a reason, by digit or typed, and opens the next row; a verdict ends it", async () => {
   const kernel = await show(new FakeKernel(3));
   await press("s");
@@ -133,16 +145,18 @@ test("a skip needs a reason, by digit or typed, and opens the next row; a verdic
   expect(find(".skip")).toBeNull();
 });
 
-test("the key card tells of pairs or of rankings", async () => {
+test("the key card tells of pairs or of rankings, and of judges only where they may be asked", async () => {
   await show(new FakeKernel(1));
   await press("?");
   expect(find(".card").textContent).toContain("grid.key.both_bad");
+  expect(find(".card").textContent).toContain("grid.key.judge");
   expect(find(".card").textContent).not.toContain("grid.key.tying");
   close();
   page.replaceChildren();
-  await show(new FakeKernel(1, FOUR));
+  await show(Object.assign(new FakeKernel(1, FOUR), { mayAskJudges: false }));
   await press("?");
   expect(find(".card").textContent).toContain("grid.key.tying");
+  expect(find(".card").textContent).not.toContain("grid.key.judge");
   expect(find(".card").textContent).not.toContain("grid.key.both_bad");
 });
 
