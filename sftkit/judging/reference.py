@@ -288,9 +288,7 @@ class ReferenceJudge:
         found = {(row.prompt_id, row.model): row.response for row in answers.frame.itertuples()}
         ratings, rows = [], []
         prompts = answers.prompts.to_dict("records")
-        for prompt in tqdm(
-            prompts, desc="references (a rule, no GPT-4)", unit="prompt", disable=not progress
-        ):
+        for prompt in tqdm(prompts, desc="rule, no GPT-4", unit="prompt", disable=not progress):
             for other in others:
                 texts = found.get((prompt["prompt_id"], baseline)), found.get((prompt["prompt_id"], other))
                 rating, row = _compare(prompt, baseline, other, texts)

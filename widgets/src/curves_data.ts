@@ -109,6 +109,7 @@ export function heights(lines: readonly Line[], low: number, high: number, log: 
   }
   if (least > most) return log ? [0.1, 10] : [0, 1];
   if (log) return [least / 1.1, most * 1.1];
-  const air = (most - least || Math.abs(most) || 1) * 0.05;
+  const flat = most - least < 1e-6 * Math.abs(most); // one point: its smoothed value differs in the last bit
+  const air = (flat ? Math.abs(most) : most - least || 1) * 0.05;
   return [least - air, most + air];
 }

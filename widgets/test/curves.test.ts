@@ -56,6 +56,8 @@ describe("places", () => {
     expect(heights([line], 2, 4, false).map((y) => +y.toFixed(2))).toEqual([0.9, 3.1]);
     expect(heights([line], 1, 8, true)[0]).toBeCloseTo(1 / 1.1);
     expect(heights([line], 20, 30, false)).toEqual([0, 1]);
+    const flat = [2.1995, 2.1995 + 1e-9].map((y) => ({ ...line, x: xs.subarray(0, 1), y: new Float64Array([y]) }));
+    expect(heights(flat, 0, 2, false).map((y) => +y.toFixed(2))).toEqual([2.09, 2.31]);
   });
 });
 
