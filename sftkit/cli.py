@@ -342,24 +342,25 @@ def judge(
 
 @app.command()
 def report(
-    store: Annotated[str, typer.Argument(help="Rating store, as a database URL.")] = "sqlite:///ratings.db",
+    store: Annotated[str, typer.Argument(help="Rating store: ratings.db or a URL.")] = "sqlite:///ratings.db",
     html: Annotated[Path | None, typer.Option(help="Write the report as one HTML file.")] = None,
     csv: Annotated[Path | None, typer.Option(help="Write every table into this folder.")] = None,
     picture: Annotated[Path | None, typer.Option(help="Draw the win rates into this .png or .svg.")] = None,
     baseline: Annotated[str | None, typer.Option(help="The model the others are compared with.")] = None,
     lang: Annotated[str, typer.Option(help="Language of the HTML file: en or zh.")] = "en",
+    project: Annotated[str, typer.Option(help="Only what was rated in this project.")] = "",
     named: Annotated[str, typer.Option("--store", help="The store, named as `judge` and `rate` do.")] = "",
 ) -> None:
     """Who won, and how surely, from the store."""
     from sftkit.ratings import RatingStore
     from sftkit.report import Report
 
-    result = Report(RatingStore(named or store), baseline=baseline)
+    rated = RatingStore(named or store)
+    result = Report(rated.project(project) if project else rated, baseline=baseline)
     console.print(str(result))
     made = [result.to_html(html, lang)] if html else []
     made += [csv] if csv and result.to_csv(csv) else []
-    if picture:
-        made.append(result.svg(picture) if picture.suffix.lower() == ".svg" else result.png(picture))
+    made += [(result.svg if picture.suffix.lower() == ".svg" else result.png)(picture)] if picture else []
     for path in made:
         console.print(f"report  {path}", soft_wrap=True)
 

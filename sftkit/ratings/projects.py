@@ -72,6 +72,14 @@ class Project:
         frame = frame.sort_values("model", key=lambda names: names.map(order), kind="stable")
         return Generations.from_frame(frame.reset_index(drop=True))
 
+    def frame(self) -> pd.DataFrame:
+        """What was rated in this project, with the columns of RatingStore.frame()."""
+        return self.store.frame(project=self.name)
+
+    def votes(self) -> pd.DataFrame:
+        """The votes of this project alone, with the columns of RatingStore.votes(): sk.Report(project) reports on them."""
+        return self.store.votes(self.name)
+
     def take(self, rater: str, wanted: Sequence[str]) -> str | None:
         """Lease to `rater` the first of the comparisons `wanted` that is open to him; None when none is.
 

@@ -193,16 +193,16 @@ class RatingStore:
 
         return load(self, os.fspath(path), format, project)
 
-    def votes(self) -> pd.DataFrame:
+    def votes(self, project: str | None = None) -> pd.DataFrame:
         """One row a rater and comparison: prompt_id, model_a, model_b, rater, outcome, flip, task, len_a, len_b.
 
         outcome 1 = a wins, 0.5 = tie or the judge's two orders disagree (flip is True), 0 = b wins, NaN = unscored.
         model_a is the baseline (the model registered first). "open" and retracted ratings are no votes, and canaries
-        are no models.
+        are no models. `project` keeps what was rated in it.
         """
         from sftkit.ratings import votes
 
-        frame, answers = self.frame(), self._answer_frame()
+        frame, answers = self.frame(project=project), self._answer_frame()
         models = list(dict.fromkeys(answers["model"]))
         return votes.describe(votes.combine(votes.of_models(frame[frame["current"]]), models), answers)
 

@@ -37,7 +37,7 @@ _STATIC = Path(__file__).parent / "static"
 class ReportView(anywidget.AnyWidget):
     """The report of a store, to look through: who won, scores and weights, raters, judges, planning.
 
-    source: a RatingStore, a Report, or a DataFrame of votes (as Report takes them). baseline: the model the others are compared
+    source: a RatingStore, one of its projects, a Report, or votes (as Report takes them). baseline: the model the others are compared
     with. lang: "en", "zh" or None for the language of `sk.set_language`. Raises ReportError for a wrong source or baseline.
     """
 

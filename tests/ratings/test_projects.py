@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from sftkit.errors import ConfigError, StoreError
 from sftkit.generation import Generations
 from sftkit.ratings import Dimension, Rating, RatingStore
+from sftkit.report import Report
 
 
 def vote(rater="human:ana", n=0, verdict="a", **more):
@@ -48,6 +49,15 @@ def test_a_project_is_made_once_and_opened_by_name(store, answers):
     assert store.projects().to_dict("records") == [
         {"project": "pilot", "comparisons": 6, "overlap": 2, "raters": 0, "votes": 0, "done": 0}
     ]
+
+
+def test_a_report_of_one_project_leaves_the_others_out(store, answers, project):
+    store.add(vote("human:ana", 0, "b"))
+    store.add(Rating("human:ben", "p1", "base", "tuned", "a", project="trial"))
+    assert project.frame()["rater"].tolist() == ["human:ana"] == project.votes()["rater"].tolist()
+    rates = Report(project).win_rates
+    assert rates[["rater", "model", "win_rate", "n"]].values.tolist() == [["human:ana", "tuned", 1.0, 1]]
+    assert set(Report(store).win_rates["rater"]) == {"human:ana", "human:ben", "human:*"}
 
 
 def test_what_differs_from_the_stored_project_is_named(store, answers, project):
