@@ -124,7 +124,7 @@ def show_canaries(judge: Any, store: Any, console: Console) -> None:
         f"{row.kind} must {row.must} and did not in {100 * row.rate:.0f} % of {row.n}"
         for row in bad.itertuples()
     )
-    console.print(Text(f"canaries: this judge can be had. {kinds}", style="red"), soft_wrap=True)
+    console.print(Text(f"canaries: this judge can be fooled. {kinds}", style="red"), soft_wrap=True)
 
 
 def show_replay(store: Any, console: Console) -> None:

@@ -1,4 +1,4 @@
-"""Canaries: answers that must not win, judged among the others in every run. One that sings says the judge can be had.
+"""Canaries: answers that must not win, judged among the others in every run. One that sings says the judge can be fooled.
 
     table(store)        # rater, kind, n, won, tied, lost, unscored, rate, must, ok
 

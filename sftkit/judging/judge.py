@@ -379,10 +379,10 @@ def _teller(
 
     def tell(now: Progress) -> None:
         judge.progress = now
-        if bar.total != now.total:
-            bar.reset(
-                now.total
-            )  # a bar born without a total stays 20 pixels wide in a notebook, unless reset
+        if bar.total != now.total:  # by a reset: in a notebook, a bar born without a total else stays a stub
+            done = bar.n
+            bar.reset(now.total)
+            bar.n = bar.last_print_n = done
         failed = sum(now.failures.values())
         words = ([f"${now.spent:.3f}"] if now.spent is not None else []) + (
             [f"{failed} failed"] if failed else []

@@ -106,7 +106,7 @@ class Plan:
 
     @cached_property
     def comparisons(self) -> list[Comparison]:
-        """Canaries first, so that a judge that can be had is seen early; then the pairs, the extra and the masked."""
+        """Canaries first, so that a judge that can be fooled is seen early; then the pairs, the extra and the masked."""
         found = list(self._canaries())
         for repeat in range(1, self.protocol.repeats + 1):
             pairs = [self._pair(*pair, repeat) for pair in self._pairs()]

@@ -1,7 +1,7 @@
 """What makes a report red: votes that no person gave, and a judge whom an answer that must not win has beaten.
 
 Canaries are answers without merit that are judged among the others in every run (an empty one, a constant string, a padded
-copy …). A judge that lets one kind of them win in more than 5 % can be had, and its other verdicts mean little.
+copy …). A judge that lets one kind of them win in more than 5 % can be fooled, and its other verdicts mean little.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def alarms(ratings: pd.DataFrame) -> list[str]:
             if len(won) and (rate := float((won > 0.5).mean())) > RED:
                 kinds.append(say("{kind} in {share} % of {n}", kind=model.removeprefix(CANARY), share=f"{100 * rate:.0f}", n=len(won)))  # fmt: skip
         if kinds:
-            found.append(say("{rater} can be had: answers that must not win did ({kinds}). Do not rely on its verdicts.", rater=rater, kinds=listed(kinds)))  # fmt: skip
+            found.append(say("{rater} can be fooled: answers that must not win did ({kinds}). Do not rely on its verdicts.", rater=rater, kinds=listed(kinds)))  # fmt: skip
     return found
 
 

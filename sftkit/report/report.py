@@ -221,7 +221,9 @@ class Report:
         """The judges in `alarms`: their verdicts are in no headline while there are others."""
         raters = map(str, self.votes["rater"].unique())
         return {
-            rater for rater in raters if any(line.startswith(f"{rater} can be had:") for line in self.alarms)
+            rater
+            for rater in raters
+            if any(line.startswith(f"{rater} can be fooled:") for line in self.alarms)
         }
 
     @property

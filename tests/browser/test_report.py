@@ -35,7 +35,7 @@ def test_a_report_is_looked_through(notebook, lab, page, outside):
     report = area.locator(".sftkit-report-view")
 
     # The headline, with the alarm before it: the judge was had, so that the humans' word stands first.
-    expect(report.locator(".alarm")).to_contain_text("can be had")
+    expect(report.locator(".alarm")).to_contain_text("can be fooled")
     expect(report.locator(".headline")).to_contain_text("tuned beats base: win rate")
     expect(report.locator(".headline")).to_contain_text("say all human raters together")
     expect(report.get_by_role("tab")).to_have_count(5)

@@ -94,7 +94,7 @@ def test_estimate_run_replay_and_diff(sftkit, tmp_path, make_answers):
         text = sftkit(*judge, "--canaries", "1", "--spend-limit", "0.02")
         assert "stopped at the spending limit of $0.02" in text and "1 bad_json" in text
         text = sftkit(*judge, "--canaries", "1", "--max-concurrency", "4")
-        assert "this judge can be had" in text and "padded must not win" in text and "a fake judge" in text
+        assert "this judge can be fooled" in text and "padded must not win" in text and "a fake judge" in text
         assert len(server.requests) == 21 and "$0.0" in text
         sftkit(*judge, "--canaries", "0", "--rules-first", "false")
         asked = len(server.requests)

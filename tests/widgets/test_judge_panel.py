@@ -187,8 +187,8 @@ def test_estimate_run_and_results(fake, store):
         "6 of 6 comparisons" in panel._results.value
         and "tuned against base: wins 100 %" in panel._results.value
     )
-    assert "padded copy" in panel._results.value  # the canaries: the FAKE likes length and can be had
-    assert "this judge can be had" in panel._results.value and "sk.Report(store)" in panel._results.value
+    assert "padded copy" in panel._results.value  # the canaries: the FAKE likes length and can be fooled
+    assert "this judge can be fooled" in panel._results.value and "sk.Report(store)" in panel._results.value
     assert "Finished" in panel._progress.value and f"{planned} of {planned} calls" in panel._progress.value
     assert panel.run_button.disabled and "nothing is left" in panel._estimate.value
 

@@ -41,7 +41,7 @@ def page(store, monkeypatch):
 
 def test_the_head_then_each_tab_when_it_is_asked_for(page):
     told = page.ask("hello")
-    assert "tuned beats base" in told["head"] and "can be had" in told["head"]
+    assert "tuned beats base" in told["head"] and "can be fooled" in told["head"]
     assert [name for name, _ in told["tabs"]] == list(PARTS)
     assert "agreement" not in page.view.report.__dict__, "a tab that is not opened costs nothing"
     for name in PARTS:
