@@ -185,7 +185,9 @@ def by_name(votes: pd.DataFrame) -> pd.DataFrame:
     names = {*votes["model_a"].unique(), *votes["model_b"].unique()}
     place = {name: number for number, name in enumerate(sorted(names, key=str))}
     swap = votes["model_a"].map(place).to_numpy() > votes["model_b"].map(place).to_numpy()
-    return pd.concat([votes[~swap], mirrored(votes[swap])]).sort_index() if swap.any() else votes
+    other = mirrored(votes)
+    turned = [name for name in ("outcome", "model_a", "model_b", "len_a", "len_b") if name in votes.columns]
+    return votes.assign(**{name: np.where(swap, other[name], votes[name]) for name in turned})
 
 
 def outcomes(votes: pd.DataFrame) -> pd.Series:

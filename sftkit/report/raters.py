@@ -92,10 +92,10 @@ def consistency(ratings: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["rater", "same", "low", "high", "n", "unscored"])
 
 
-def with_others(votes: pd.DataFrame) -> pd.DataFrame:
+def with_others(votes: pd.DataFrame, pairs: pd.DataFrame | None = None) -> pd.DataFrame:
     """How far each rater agrees with all the others of its kind and with humans: columns rater, humans, low, high, n,
-    note. humans: share of the same verdicts with human raters (other ones, for a human)."""
-    pairs = meetings(votes, "*", "*")
+    note. humans: share of the same verdicts with human raters (other ones, for a human). pairs: `meetings` of all."""
+    pairs = meetings(votes, "*", "*") if pairs is None else pairs
     turned = pairs.rename(columns={"rater_x": "rater_y", "rater_y": "rater_x", "x": "y", "y": "x"})
     every = pd.concat([pairs, turned[pairs.columns]], ignore_index=True)
     every = every[every["rater_y"].str.startswith("human:")]
@@ -109,7 +109,9 @@ def with_others(votes: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["rater", "humans", "low", "high", "n", "note"])
 
 
-def rater_cards(votes: pd.DataFrame, ratings: pd.DataFrame) -> pd.DataFrame:
+def rater_cards(
+    votes: pd.DataFrame, ratings: pd.DataFrame, pairs: pd.DataFrame | None = None
+) -> pd.DataFrame:
     """One row a rater.
 
     Columns rater, n (scored votes), unscored, ties (share), severity, severity_low, severity_high (points on 1 to 5;
@@ -125,7 +127,7 @@ def rater_cards(votes: pd.DataFrame, ratings: pd.DataFrame) -> pd.DataFrame:
     card["unscored"] = missing.reindex(names).fillna(0).astype(int)
     card["ties"] = share["value"].reindex(names)
     parts = [("severity", severity(ratings), "severity"), ("consistency", consistency(ratings), "same")]
-    parts.append(("humans", with_others(votes), "humans"))
+    parts.append(("humans", with_others(votes, pairs), "humans"))
     for name, table, value in parts:
         table = table.set_index("rater").reindex(names)
         card[name], card[f"{name}_low"], card[f"{name}_high"] = table[value], table["low"], table["high"]

@@ -17,6 +17,7 @@ import pandas as pd
 from sftkit.errors import ReportError
 from sftkit.ratings.votes import of_models
 from sftkit.report import by_source, scores, tables, words
+from sftkit.report.agreement import meetings
 from sftkit.report.alarms import alarms
 from sftkit.report.bias import bias_card
 from sftkit.report.calibration import calibration
@@ -130,7 +131,7 @@ class Report:
         """How often two raters give the same verdict, for every two who judged the same comparisons. Columns rater_x, rater_y,
         agreement, low, high, n; without_ties, without_low, without_high, n_without_ties; kappa, kappa_low, kappa_high
         (Cohen's, the same whichever model is called A); ceiling (agreement of two humans, beside a judge's); note."""
-        return tables.agreements(self.votes)
+        return tables.agreements(self.votes, self._meetings)
 
     @cached_property
     def score_agreement(self) -> pd.DataFrame:
@@ -149,7 +150,11 @@ class Report:
         """One row a rater. Columns rater, n (scored votes), unscored, ties (share); severity (points on 1 to 5, above 0:
         harsher than the others on the same answers), consistency (share of same verdicts when shown the other way
         round), humans (agreement with human raters), each with _low, _high, _n; seconds (median a rating), note."""
-        return rater_cards(self.votes, self.ratings)
+        return rater_cards(self.votes, self.ratings, self._meetings)
+
+    @cached_property
+    def _meetings(self) -> pd.DataFrame:
+        return meetings(self.votes, "*", "*")
 
     @cached_property
     def bias(self) -> pd.DataFrame:

@@ -135,12 +135,13 @@ def by_dimension(ratings: pd.DataFrame, baseline: str) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns)
 
 
-def agreements(votes: pd.DataFrame) -> pd.DataFrame:
+def agreements(votes: pd.DataFrame, pairs: pd.DataFrame | None = None) -> pd.DataFrame:
     """How often two raters give the same verdict, for every two that judged the same comparisons.
 
     Columns rater_x, rater_y, agreement, low, high, n, without_ties, without_low, without_high, n_without_ties, kappa,
     kappa_low, kappa_high (symmetrised over which model is called A), ceiling (agreement of two humans, where a judge
     meets humans; NaN with one human), note. Several humans appear as "human:*", with each other and with every judge.
+    pairs: the `meetings` of all raters, where they are known.
     """
     check_votes(votes)
     columns = [
@@ -155,7 +156,7 @@ def agreements(votes: pd.DataFrame) -> pd.DataFrame:
         "without_high",
     ]
     columns += ["n_without_ties", "kappa", "kappa_low", "kappa_high", "ceiling", "note"]
-    pairs = meetings(votes, "*", "*")
+    pairs = meetings(votes, "*", "*") if pairs is None else pairs
     names = raters(votes)
     if HUMANS in names:
         names = [HUMANS, *(name for name in names if not name.startswith("human:"))]
