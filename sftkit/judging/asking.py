@@ -157,7 +157,8 @@ class Asking:
         if not answered and not self._answered and self._refused >= GIVE_UP:
             where = shown_address(self.endpoint.base_url or "OpenAI")
             told = f"{self._refused} calls to {where} failed and none was answered. The last: {rating.reason}"
-            self._fail(JudgeError(told))
+            asleep = reason_of(rating.reason) == "network"
+            self._fail(JudgeError(told + " Is a server running at that address?" * asleep))
         stored = asyncio.get_running_loop().create_future()
         self._rows.put_nowait((rating, stored))
         await stored

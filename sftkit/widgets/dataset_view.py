@@ -116,9 +116,16 @@ class DatasetView(anywidget.AnyWidget):
             self.send({"ask": ask, "error": words})
 
     def _hello(self, content: dict[str, Any]) -> dict[str, Any]:
-        if self._wanted and self.profile is None and self._progress is None and not self._failed:
-            self._measure(content)
         faults = [str(columns) for columns in self.rows.columns if isinstance(columns, DataError)]
+        # with a fault the figures would only say it once more
+        if (
+            self._wanted
+            and self.profile is None
+            and self._progress is None
+            and not self._failed
+            and not faults
+        ):
+            self._measure(content)
         if any("_key)" in fault for fault in faults):  # of no column
             faults.append(say("Name the columns: sk.DatasetView(sk.SFTConfig(pretrain=…, dataset=…, input_key=…, output_key=…))."))  # fmt: skip
         sources = [source.name for source in self.rows.sources]
