@@ -9,7 +9,7 @@ import ast
 import operator
 import re
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
@@ -58,8 +58,9 @@ def at_place(place: int) -> str:
 class Reader:
     """From the text to a part, once: all faults are gathered, then raised together."""
 
-    def __init__(self, text: str):
+    def __init__(self, text: str, hidden: Collection[str] = ()):
         self.text = text
+        self._offered = [name for name in COLUMNS if name not in hidden]  # proposed where a name is wrong
         self.columns: dict[str, int] = {}
         self._faults: list[Fault] = []
         self._line = text.translate(dict.fromkeys(map(ord, "\r\n\t\f\v"), " "))
@@ -167,8 +168,8 @@ class Reader:
     def _column(self, node: ast.Name) -> Part:
         name = node.id
         if name not in COLUMNS:
-            near = get_close_matches(name, COLUMNS, n=1, cutoff=0.6)
-            known, text = ", ".join(COLUMNS), repr(_short(name))
+            near = get_close_matches(name, self._offered, n=1, cutoff=0.6)
+            known, text = ", ".join(self._offered), repr(_short(name))
             fix = say("Columns: {names}. Texts go in quotes: {text}.", names=known, text=text)
             self._wrong(
                 node,

@@ -15,7 +15,7 @@ step over whole columns, any other is refused with the place where it stands.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sftkit.errors import Fault, FilterError
@@ -31,16 +31,17 @@ _ALIAS = {"model": "models", "models": "model"}
 class Filter:
     """A condition on the rows of a table, see the head of this module; "" keeps all rows. Equal where the text is equal.
 
-    Raises FilterError with every fault in the text: what is wrong, at which character, what to write instead.
+    hidden: columns that no error proposes. Raises FilterError with every fault in the text: what is wrong, at which
+    character, what to write instead.
     """
 
-    def __init__(self, text: str):
+    def __init__(self, text: str, hidden: Collection[str] = ()):
         if not isinstance(text, str):
             raise FilterError(
                 repr(text), [Fault("", say("A filter is text, not {kind}.", kind=type(text).__name__))]
             )
         self.text = text
-        reader = Reader(text)
+        reader = Reader(text, hidden)
         self._part = reader.read()
         self._columns = reader.columns
 

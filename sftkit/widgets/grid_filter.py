@@ -28,7 +28,8 @@ class GridFilter:
             from sftkit.ratings.filtering import Filter
 
             table = self._table("disagreement" in text)
-            rows = frozenset(table.loc[Filter(text).mask(table), "row"])
+            hidden = () if "models" in table else ("models", "model")  # who rates blind is not led to them
+            rows = frozenset(table.loc[Filter(text, hidden).mask(table), "row"])
         self.text, self.rows = text, rows
 
     def told(self) -> dict[str, Any]:

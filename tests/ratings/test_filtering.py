@@ -58,6 +58,15 @@ def test_what_an_expression_keeps(text, kept):
     assert [n for n, keep in enumerate(mask) if keep] == [int(n) for n in kept]
 
 
+def test_hidden_columns_are_not_proposed():
+    for text in ("nix", "modl == 'x'"):
+        with pytest.raises(FilterError) as seen:
+            Filter(text, hidden=("models", "model"))
+        assert "model" not in str(seen.value).replace(text, "") and "verdict" in str(seen.value)
+        with pytest.raises(FilterError, match="model"):
+            Filter(text)
+
+
 @pytest.mark.parametrize(
     ("text", "place", "words"),
     [
