@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,9 @@ from rich.table import Table
 from rich.text import Text
 
 from sftkit.errors import ConfigError, Fault, JudgeError
+
+# The flags of the command that are no rules: a slip in one of them comes here too.
+OPTIONS = "store model base-url limit estimate spend-limit exam replay diff rules max-concurrency requests-per-minute tokens-per-minute timeout max-retries prices api-key-env".split()  # fmt: skip
 
 
 def apart(answers: Path | None, words: Sequence[str]) -> tuple[Path | None, list[str]]:
@@ -28,7 +32,8 @@ def rules_of(words: Sequence[str]) -> dict[str, Any]:
     found, faults = {}, []
     for name, value in _pairs(words):
         if name not in known:
-            near = Protocol.nearest(name)
+            close = difflib.get_close_matches(name.replace("_", "-"), OPTIONS, n=1, cutoff=0.8)
+            near = f"Did you mean --{close[0]}?" if close else Protocol.nearest(name)
             faults.append(Fault(f"--{name}", "is no flag of sftkit judge.", near))
         elif value is None:
             faults.append(Fault(f"--{name}", "needs a value.", f"Write --{name} VALUE."))

@@ -3,9 +3,11 @@
 from functools import partial
 
 import pytest
+from typer.main import get_command
 
+from sftkit.cli import app
 from sftkit.errors import ConfigError
-from sftkit.judge_command import rules_of
+from sftkit.judge_command import OPTIONS, rules_of
 from sftkit.judging import Protocol
 from sftkit.judging.fake_server import FakeJudgeServer
 from sftkit.ratings import DIMENSIONS, RatingStore
@@ -104,9 +106,17 @@ def test_estimate_run_replay_and_diff(sftkit, tmp_path, make_answers):
         assert len(server.requests) == asked
 
 
+def test_every_option_is_known_where_a_slip_is_told():
+    judge = get_command(app).commands["judge"]
+    assert {name[2:] for option in judge.params for name in option.opts if name.startswith("--")} == {
+        *OPTIONS
+    }
+
+
 def test_what_is_wrong_is_said(sftkit, tmp_path, make_answers):
     path = str(make_answers(1).save(tmp_path / "answers.parquet"))
     assert "Give the Parquet file" in sftkit("--model", "m", code=1)
+    assert "Did you mean --spend-limit?" in sftkit(path, "--model", "m", "--spend_limit", "3", code=1)
     assert "Did you mean questions?" in sftkit(path, "--model", "m", "--question", "off", code=1)
     assert "OPENAI_API_KEY" in sftkit(path, "--model", "m", code=1)
     assert "no reply of a judge" in sftkit("--replay", code=1)
