@@ -97,6 +97,12 @@ def test_the_first_run(notebook, page, lab, outside):
     expect(curve.locator(".sftkit-curves")).to_have_count(0)
     notebook.shot("monitor-finished", notebook.area("form = sk.LaunchForm").locator(".sft-monitor"))
 
+    # Before any vote the last cell brings the run alone.
+    notebook.run("sk.load_run(")
+    early = notebook.area("sk.load_run(")
+    expect(early.locator(".sft-state")).to_have_text("Finished")
+    expect(early.locator(".sftkit-grid")).to_have_count(0)
+
     # Two prompts rated blind, by keys.
     notebook.run("answers = sk.generate(", until="judged = sk.ReferenceJudge()")
     grid = notebook.area("sk.ComparisonGrid(answers,")
