@@ -173,9 +173,9 @@ class RatingStore:
     ) -> Path:
         """Write the ratings to a file and return its path.
 
-        project: only what was rated in that project; StoreError when there is none of that name. By suffix .csv, .jsonl or .parquet: every row,
-        nothing lost; those where `current` is true count. format="argilla" or "label-studio": JSON as those
-        tools import it, with prompts and answers and what stands of each rater. The file is whole or not there.
+        project: only what was rated in that project; StoreError when there is none of that name. By suffix .csv, .jsonl
+        or .parquet: every row, nothing lost; those where `current` is true count. format="argilla" or "label-studio":
+        JSON as those tools import it, with prompts and answers and what stands of each rater. The file is whole or not there.
         """
         from sftkit.ratings.exchange import export
 

@@ -36,8 +36,8 @@ ANSWER_COLUMNS = ["prompt_id", "prompt", "task", "reference", "model", "response
 class Report:
     """What the ratings say at this moment. Make a new one to see later ratings.
 
-    source: a RatingStore, or a DataFrame of votes (prompt_id, model_a, model_b, rater, outcome: 1 where a wins, 0.5 a tie,
-    0 where b wins, missing where unscored). ratings: beside votes, what RatingStore.frame() gives; adds dimensions and
+    source: a RatingStore, one of its projects, or a DataFrame of votes (prompt_id, model_a, model_b, rater, outcome: 1 where
+    a wins, 0.5 a tie, 0 where b wins, missing where unscored). ratings: beside votes, what RatingStore.frame() gives; adds dimensions and
     biases. baseline: the model the others are compared with; the first registered unless named.
 
     `.alarms`: a sentence for each judge that canaries have beaten; they stand first, in red. In every table low and high
