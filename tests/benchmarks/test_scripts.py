@@ -19,7 +19,9 @@ def script(name: str):
     return module
 
 
-@pytest.mark.parametrize("name", ["cpu_training", "startup", "gpu_training", "install_matrix", "raters", "soak", "classroom"])
+@pytest.mark.parametrize(
+    "name", ["cpu_training", "startup", "gpu_training", "install_matrix", "raters", "soak", "classroom"]
+)
 def test_the_scripts_say_what_they_do(name):
     said = subprocess.run([sys.executable, HERE / f"{name}.py", "--help"], capture_output=True, text=True)
     assert said.returncode == 0, said.stderr
