@@ -44,8 +44,10 @@ FRONTS = {
     "JupyterLab 4": ("jupyterlab", "LabApp", "lab/tree"),
     "Notebook 7": ("notebook", "JupyterNotebookApp", "notebooks"),
 }
-# Notebook 7.6 says so at its start, with or without a widget: one of its own settings has no schema.
-NOT_OURS = r"(?s)reading 'schema'\).*/static/notebook/notebook_core"
+# Notebook 7.6 says so at its start, with or without a widget: a setting without a schema, a command of JupyterLab's alone.
+NOT_OURS = (
+    r"(?s)reading 'schema'\).*/static/notebook/notebook_core|Command 'filebrowser:open-path' not registered"
+)
 USE = """
 import json, sys, time
 begun = time.perf_counter()

@@ -147,7 +147,7 @@ def test_a_stopped_exam_goes_on(store):
     with FakeJudgeServer(score=knows, latency=0.02) as server:
         judge = Judge("fake-judge", server.base_url, max_concurrency=4)
         sitting = Sitting(judge, store)
-        half = sitting.run(False, on_progress=lambda now: sitting.stop() if now.done > 20 else None)
+        half = sitting.run(False, on_progress=lambda now: sitting.stop() if now.done > 60 else None)
         assert 0 < half.missing < len(pairs()) and half.passed is None and half.weight == 0
         assert "not judged yet" in half.sentences[0]
         rest = exam(judge, store, progress=False)

@@ -191,7 +191,7 @@ def test_votes_are_synced_to_disk(tmp_path):
 @pytest.mark.parametrize(
     ("url", "says"),
     [
-        ("ratings.db", "Write sqlite:///ratings.db"),
+        ("ratings", "Write sqlite:///ratings.db"),
         ("sqlite:////no/such/folder/r.db", "no folder"),
         ("oracle9://x", "No driver"),
     ],

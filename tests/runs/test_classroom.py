@@ -22,6 +22,7 @@ from sftkit.runs.dry_run import dry_run
 from sftkit.runs.queue_turn import Machine, Place, waits_for
 from tests.runs.classroom_users import FIRST, ROOT, Classroom, lacking
 from tests.runs.conftest import wait_for
+from tests.runs.provoking import provokes
 
 people = pytest.mark.skipif(bool(lacking()), reason=lacking() or "")
 
@@ -182,7 +183,10 @@ def test_a_run_over_its_memory_is_ended_and_told_so(fake_launch, tmp_path, monke
         assert "Unable to allocate" in found.evidence
 
 
-def test_preflight_says_beforehand_what_a_cap_does_not_hold(settings, tmp_path):
+@provokes(
+    "what_a_run_may_take", "processes_have_a_core_each", "caps_hold_on_this_machine_only", "caps_are_numbers"
+)
+def test_preflight_says_beforehand_what_a_cap_does_not_hold(settings, tmp_path, monkeypatch):
     def said(**changes):
         found = preflight(settings.with_(**changes), tmp_path / "runs")
         return {finding.key: finding for finding in found}
@@ -202,6 +206,9 @@ def test_preflight_says_beforehand_what_a_cap_does_not_hold(settings, tmp_path):
     holder = queue.Ticket("another", tmp_path, ["CPU"], waits=False)
     assert "Launched now, it would be waiting for CPU, held by run another." in said()["what_a_run_may_take"].message  # fmt: skip
     holder.leave()
+    monkeypatch.setenv("SFTKIT_CORES", "two")
+    no_number = said()["caps_are_numbers"]
+    assert no_number.level == "stop" and "'two' is no cap" in no_number.message
 
 
 def test_under_caps_runs_wait_without_being_asked_to(fake_launch):

@@ -11,6 +11,7 @@ from sftkit.config import SFTConfig
 from sftkit.runs import findings, hardware, preflight
 from tests.runs import (
     test_check_settings,
+    test_classroom,
     test_preflight,
     test_preflight_checkpoints,
     test_preflight_data,
@@ -24,8 +25,8 @@ from tests.runs.test_preflight import one, settings, world, write
 
 __all__ = ["world"]  # the fixture
 MODULES = (
-    test_check_settings, test_preflight, test_preflight_checkpoints, test_preflight_data, test_preflight_hub,
-    test_preflight_machine, test_preflight_memory, test_preflight_turns,
+    test_check_settings, test_classroom, test_preflight, test_preflight_checkpoints, test_preflight_data,
+    test_preflight_hub, test_preflight_machine, test_preflight_memory, test_preflight_turns,
 )  # fmt: skip
 
 # What preflight must find, and the check that finds it ("settings": SFTConfig itself refuses it).

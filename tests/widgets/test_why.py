@@ -14,7 +14,7 @@ from sftkit.wording import say
 
 @pytest.mark.parametrize("entry", (*signatures.WORDS, *signatures.ENDS), ids=lambda entry: entry.cause)
 def test_every_cause_is_told_in_chinese(entry):
-    values = dict.fromkeys(("setting", "name", "columns", "gpu_figures"), "{x}")
+    values = dict.fromkeys(("setting", "name", "columns", "gpu_figures", "limit"), "{x}")
     diagnosis = Diagnosis(entry.cause, say(entry.title), say(entry.explanation, **values), "")
     title, explanation = why.words(diagnosis, "zh")
     assert re.search("[一-鿿]", title) and re.search("[一-鿿]", explanation)
