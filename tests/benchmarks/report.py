@@ -71,13 +71,14 @@ def seconds(report: Report, tables: list[str]) -> dict[str, float]:
     return took
 
 
-def page(frame: pd.DataFrame) -> float:
-    """CPU seconds of the HTML page with all of them, from the votes on; imports not counted."""
+def page(frame: pd.DataFrame) -> tuple[float, float]:
+    """Seconds by the clock and of the CPU (the linear algebra takes all cores) of the HTML page with all of them, from
+    the votes on; imports not counted."""
     with tempfile.TemporaryDirectory() as folder:
         Report(frame.head(200), baseline="model-00").to_html(Path(folder) / "small.html")
-        started = time.process_time()
+        started, busy = time.perf_counter(), time.process_time()
         Report(frame, baseline="model-00").to_html(Path(folder) / "report.html")
-        return time.process_time() - started
+        return time.perf_counter() - started, time.process_time() - busy
 
 
 def main() -> None:
@@ -89,7 +90,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     chosen = parser.parse_args()
     frame = votes(chosen.votes, chosen.models)
-    whole = page(frame)
+    whole, busy = page(frame)
     report = Report(frame, baseline="model-00")
     core, more = seconds(report, VOTES), seconds(report, MORE)
     lines = [
@@ -101,7 +102,10 @@ def main() -> None:
     lines += [f"| {name} | {took:.2f} |" for name, took in core.items()]
     lines += [f"| **these together** (aim: 5) | **{sum(core.values()):.2f}** |"]
     lines += [f"| {name} | {took:.2f} |" for name, took in more.items()]
-    lines += [f"| **the whole HTML page** (aim: 5) | **{whole:.2f}** |"]
+    lines += [
+        f"| **the whole HTML page**, by the clock (aim: 5) | **{whole:.2f}** |",
+        f"| of it CPU | {busy:.2f} |",
+    ]
     text = "\n".join([*lines, ""])
     print(text)
     if chosen.out:

@@ -49,11 +49,12 @@ def test_cells_are_small(path):
 
 
 @pytest.mark.timeout(400)
-def test_lesson_01_runs_without_a_click(tmp_path, monkeypatch):
+@pytest.mark.parametrize("name", ["01_first_run", "01_first_run.zh-CN"])
+def test_lesson_01_runs_without_a_click(name, tmp_path, monkeypatch):
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
     folder = lessons.copy_lessons(tmp_path / "project", {"train.jsonl": 320, "eval.jsonl": 12})
     try:
-        done = lessons.clean(lessons.execute(folder / "notebooks/01_first_run.ipynb"), folder)
+        done = lessons.clean(lessons.execute(folder / f"notebooks/{name}.ipynb"), folder)
     finally:
         runs = [load_run(path.parent) for path in (folder / "runs").glob("*/run.json")]
         for run in runs:

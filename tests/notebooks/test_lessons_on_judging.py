@@ -153,6 +153,11 @@ def test_a_chinese_lesson_runs_the_same_code(path):
             assert here.source.count("\n#") == there.source.count("\n#")
 
 
+def test_lesson_06_in_chinese_runs_and_speaks_chinese(run):
+    done, store = run("06_gpt4_as_a_judge.zh-CN")
+    assert len(store.frame()) and "评审" in "\n".join([*told(done), *told(done, "text/html")])
+
+
 def test_the_comparison_of_code_sees_a_difference():
     one, two, three = (
         nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)])
