@@ -1,43 +1,13 @@
 // @vitest-environment jsdom
 // Where the keys go: what a click opened keeps them, what is drawn anew gives them back to the grid.
 
-import { afterEach, beforeEach, expect, test, vi } from "vitest";
-import widget from "../src/grid";
-import { browserParts, FakeKernel, settle } from "./fake";
+import { expect, test } from "vitest";
+import { FakeKernel, settle } from "./fake";
+import { eachOnItsPage, find, openRow, page, press, root, show } from "./shown";
 
-let page: HTMLElement;
-let close: () => void;
-
-const root = () => page.querySelector<HTMLElement>(".sftkit-grid")!;
-const find = <T extends HTMLElement>(selector: string) => page.querySelector<T>(selector)!;
-const openRow = () => Number(find(".row.open").getAttribute("aria-rowindex")) - 2;
 const last = (kernel: FakeKernel) => kernel.votes.at(-1)!.opinion;
 
-async function show(kernel: FakeKernel): Promise<FakeKernel> {
-  close = widget.render({ model: kernel, el: page });
-  await settle();
-  return kernel;
-}
-
-async function press(...keys: string[]): Promise<void> {
-  for (const key of keys) {
-    root().dispatchEvent(new KeyboardEvent("keydown", { key, shiftKey: /^[A-Z]$/.test(key), bubbles: true, cancelable: true }));
-    await settle();
-  }
-}
-
-beforeEach(() => {
-  vi.useFakeTimers();
-  browserParts();
-  vi.spyOn(HTMLElement.prototype, "clientHeight", "get").mockReturnValue(600); // jsdom lays nothing out
-  page = document.createElement("div");
-  document.body.replaceChildren(page);
-});
-afterEach(() => {
-  close();
-  vi.useRealTimers();
-  vi.restoreAllMocks();
-});
+eachOnItsPage(600);
 
 test("what a click opens to type or choose in keeps the keys: they are no votes", async () => {
   const kernel = await show(new FakeKernel(3));

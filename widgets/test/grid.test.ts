@@ -1,41 +1,13 @@
 // @vitest-environment jsdom
 // The whole page half against a fake kernel: what keys and clicks do, and what is told when saving fails.
 
-import { afterEach, beforeEach, expect, test, vi } from "vitest";
-import widget from "../src/grid";
+import { expect, test, vi } from "vitest";
 import { NO_OPINION, type JudgeOrder, type JudgeVerdict } from "../src/protocol";
-import { browserParts, FakeKernel, settle } from "./fake";
+import { FakeKernel, settle } from "./fake";
+import { close, eachOnItsPage, find, openRow, page, press, root, show } from "./shown";
 
-let page: HTMLElement;
-let close: () => void;
 
-const root = () => page.querySelector<HTMLElement>(".sftkit-grid")!;
-const find = (selector: string) => page.querySelector<HTMLElement>(selector)!;
-const openRow = () => Number(find(".row.open").getAttribute("aria-rowindex")) - 2;
-
-async function show(kernel: FakeKernel): Promise<FakeKernel> {
-  close = widget.render({ model: kernel, el: page });
-  await settle();
-  return kernel;
-}
-
-async function press(...keys: string[]): Promise<void> {
-  for (const key of keys) {
-    root().dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true, cancelable: true }));
-    await settle();
-  }
-}
-
-beforeEach(() => {
-  vi.useFakeTimers();
-  browserParts();
-  page = document.createElement("div");
-  document.body.replaceChildren(page);
-});
-afterEach(() => {
-  close();
-  vi.useRealTimers();
-});
+eachOnItsPage();
 
 test("twelve digits and a letter rate a comparison and open the next", async () => {
   const kernel = await show(new FakeKernel(3));

@@ -2,35 +2,17 @@
 // Everything that can be said about a row, by keys and by mouse, against a fake kernel: rankings, both bad, tags, flags,
 // skips; the filter; rows that others have; a kernel that was restarted.
 
-import { afterEach, beforeEach, expect, test, vi } from "vitest";
-import widget from "../src/grid";
+import { expect, test, vi } from "vitest";
 import { allDone, Bar } from "../src/panels";
 import { NO_OPINION } from "../src/protocol";
 import { GridState } from "../src/state";
-import { browserParts, FakeKernel, settle } from "./fake";
+import { FakeKernel, settle } from "./fake";
+import { close, eachOnItsPage, find, openRow, page, press, show } from "./shown";
 
-let page: HTMLElement;
-let close: () => void;
 const FOUR = { a: "one", b: "two", c: "three", d: "four" };
 
-const root = () => page.querySelector<HTMLElement>(".sftkit-grid")!;
-const find = <T extends HTMLElement>(selector: string) => page.querySelector<T>(selector)!;
-const openRow = () => Number(find(".row.open").getAttribute("aria-rowindex")) - 2;
 const last = (kernel: FakeKernel) => kernel.votes.at(-1)!.opinion;
 const button = (text: string) => [...page.querySelectorAll("button")].find((one) => one.textContent!.startsWith(text))!;
-
-async function show(kernel: FakeKernel): Promise<FakeKernel> {
-  close = widget.render({ model: kernel, el: page });
-  await settle();
-  return kernel;
-}
-
-async function press(...keys: string[]): Promise<void> {
-  for (const key of keys) {
-    root().dispatchEvent(new KeyboardEvent("keydown", { key, shiftKey: /^[A-Z]$/.test(key), bubbles: true, cancelable: true }));
-    await settle();
-  }
-}
 
 async function type(field: HTMLInputElement, text: string, key = "Enter"): Promise<void> {
   field.focus();
@@ -40,18 +22,7 @@ async function type(field: HTMLInputElement, text: string, key = "Enter"): Promi
   await settle();
 }
 
-beforeEach(() => {
-  vi.useFakeTimers();
-  browserParts();
-  vi.spyOn(HTMLElement.prototype, "clientHeight", "get").mockReturnValue(600); // jsdom lays nothing out
-  page = document.createElement("div");
-  document.body.replaceChildren(page);
-});
-afterEach(() => {
-  close();
-  vi.useRealTimers();
-  vi.restoreAllMocks();
-});
+eachOnItsPage(600);
 
 test("letters in order of quality rank four answers, = ties, and only a whole ranking goes on", async () => {
   const kernel = await show(new FakeKernel(3, FOUR));

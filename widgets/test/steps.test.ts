@@ -1,39 +1,16 @@
 // @vitest-environment jsdom
 // What outlives a reload: undo and redo of steps from before, earlier votes, instructions read once, the saved picture.
 
-import { afterEach, beforeEach, expect, test, vi } from "vitest";
-import widget from "../src/grid";
+import { expect, test, vi } from "vitest";
 import { keepPicture } from "../src/picture";
 import { NO_OPINION } from "../src/protocol";
-import { browserParts, FakeKernel, settle } from "./fake";
+import { FakeKernel, settle } from "./fake";
+import { close, eachOnItsPage, find, page, press, show } from "./shown";
 
-let page: HTMLElement;
-let close: () => void;
 const A = { ...NO_OPINION, verdict: "a" as const };
 const B = { ...NO_OPINION, verdict: "b" as const };
-const find = <T extends HTMLElement>(selector: string) => page.querySelector<T>(selector)!;
 
-async function show(kernel: FakeKernel): Promise<FakeKernel> {
-  close = widget.render({ model: kernel, el: page });
-  await settle();
-  return kernel;
-}
-
-async function press(key: string): Promise<void> {
-  find(".sftkit-grid").dispatchEvent(new KeyboardEvent("keydown", { key, shiftKey: /^[A-Z]$/.test(key), bubbles: true, cancelable: true }));
-  await settle();
-}
-
-beforeEach(() => {
-  vi.useFakeTimers();
-  browserParts();
-  page = document.createElement("div");
-  document.body.replaceChildren(page);
-});
-afterEach(() => {
-  close();
-  vi.useRealTimers();
-});
+eachOnItsPage();
 
 test("steps of before the page was opened are undone and done again, also of rows whose text is not here", async () => {
   const kernel = new FakeKernel(9);
@@ -114,7 +91,6 @@ test("earlier votes are asked for when the rater opens them, and are text", asyn
 });
 
 test("the saved picture of this grid, and of no other, is put into the notebook's cells", () => {
-  close = () => {};
   const set = vi.fn();
   const html = (name: string) => ({ data: { "text/html": `<div class="sftkit-picture" data-grid="${name}">` } });
   const outputs = (...found: object[]) => ({ length: found.length, get: (n: number) => found[n] as {}, set });
